@@ -1,0 +1,1 @@
+"""Loupe: a workbench for looking inside language models."""
