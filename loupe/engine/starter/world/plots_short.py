@@ -1,0 +1,473 @@
+"""Short documents of the story world: small scenes dense with names and things, letters, diaries, recipes and chats.
+
+The small scenes repeat a name or a thing in nearly every sentence, and the text mostly says who acts next: that is what
+a small model learns to carry names and things from.
+"""
+
+from __future__ import annotations
+
+from loupe.engine.starter.world.plot import Plot
+
+# Choices that many templates share, written <name> in a template.
+FRAGMENTS = {
+    "<spot>": "[on the table|under the bed|on the top shelf|behind the door|beside the stove|on the window sill|under the stairs]",
+    "<grass>": "[on a flat stone|under a tree|on the wall|in the long grass|behind a bush|on the bench|beside the path]",
+    "<how>": "[slowly|at once|with both hands|very gently|without a word|with a little bow|with a big smile]",
+    "<when>": "[morning|afternoon|evening|day]",
+    "<sight>": "[three geese in a row|a boot full of rain|a door with no house|a stone shaped like an ear|a cloud like a whale"
+    "|a web with one leaf in it|a nest with a blue egg|tiny footprints|a sleeping bee|a tree with two trunks|a gate that "
+    "sang in the wind|a beetle as big as a thumb|a single red sock|a puddle with the moon in it]",
+    "<look>": "[Look|See|Look there|Oh, look]",
+    "<yes>": "[Yes|Of course|All right|Very well|Yes, please]",
+}
+
+
+def _plot(name: str, genre: str, theme: str, *stages: tuple[str, ...], weight: float = 1.0) -> Plot:
+    return Plot(name, genre, theme, tuple(tuple(map(_filled, stage)) for stage in stages), weight)
+
+
+def _filled(template: str) -> str:
+    for fragment, choices in FRAGMENTS.items():
+        template = template.replace(fragment, choices)
+    return template
+
+
+TURNS = _plot(
+    "turns", "mini", "two friends taking turns",
+    (
+        "{A} had{!owns} {a:O.adj} {O}. {B} had{!owns} {a:X.adj} {X}.",
+        "{A} and {B} sat{!describes} {P.at}, {A} with {a:O.adj} {O} and {B} with {a:X.adj} {X}.",
+        "The {O.adj} {O} belonged{!owns} to {A}, and the {X.adj} {X} belonged to {B}.",
+        "One {W}{!weather} <when>, {A} brought {a:O.adj} {O} {P.to} and {B} brought {a:X.adj} {X}.",
+        "{A} the {A.kind} had{!owns} {a:O}, and {B} the {B.kind} had {a:X}.",
+        'Two friends met{!meets} {P.at}: {A} with {a:O.adj} {O}, and {B} with {a:X.adj} {X}.',
+        '"Let us play{!plays}," said {A}, who had {a:O.adj} {O}. "<yes>," said{!answers} {B}, who had {a:X.adj} {X}.',
+    ),
+    (
+        "First, {A} put{!plays} the {O} <grass>.",
+        "{A} began{!plays} and held the {O} [high in the air|up to the light|behind {A.his} back].",
+        "{A} went first and carried{!carries} the {O} [round a tree|three times in a circle|all the way to the gate].",
+        "It was {A}'s turn{!plays} first, so {A} balanced the {O.adj} {O} on one [finger|foot|knee].",
+        "{A} started{!plays} and [tapped|turned|lifted|pushed] the {O} [twice|three times|seven times].",
+    ),
+    (
+        "Then {B} put{!plays} the {X} next to the {O}.{#}",
+        "Then it was {B}'s turn{!plays},{#} and {B} turned the {X} [upside down|round and round|on its side].",
+        "{B} went next{!plays}{#} and [tapped|turned|lifted|pushed] the {X} [twice|three times|seven times].",
+        '"Your turn{!speaks}, {B},"{#} said {A}. {B} held{!plays} the {X} [high in the air|on one knee|behind {B.his} back].',
+        "After {A} came{!plays} {B},{#} who carried the {X} [round a tree|along the wall|all the way to the gate].",
+    ),
+    (
+        "Now it was {A}'s turn again{!plays}, and {A} [dropped|spun|shook|hid] the {O}.",
+        '"Your turn{!speaks}, {A}," said {B}. So {A} pushed{!plays} the {O} [through a gap in the wall|over a bump|under a leaf].',
+        "{A} moved{!plays} the {O} a little closer to the {X}.",
+        "Again it was {A}, and {A} hid{!hides} the {O} <grass>.",
+        "",
+    ),
+    (
+        "Then {B} hid{!hides} the {X} there too.",
+        "After that, {B} threw{!plays} a leaf at the {X} and missed.",
+        "Then {B} sang{!plays} a song to the {X}, and {A} sang it to the {O}.",
+        "{B} came last{!plays} and put the {X} on top of the {O}.",
+        '"Now me{!speaks}," said {B}, and the {X} went on top of the {O}.',
+    ),
+    (
+        "{A} took the {O} home{!returns}, and {B} took the {X} home.",
+        "Both were {~happy}{!feels}, {A} with the {O} and {B} with the {X}.",
+        '"You win{!wins}, {B}," said {A}. "No, you win{!answers}, {A}," said {B}.',
+        "At last {A} fell asleep{!rests} beside the {O}, and {B} fell asleep beside the {X}.",
+        "{A} was {~tired}{!feels}, but {B} wanted to play again.",
+    ),
+)  # fmt: skip
+
+HANDING_OVER = _plot(
+    "handing over", "mini", "handing something over and back",
+    (
+        "{A} had{!owns} {a:O.adj} {O}. {B} wanted{!wants} to hold the {O}.",
+        '"May I hold the {O}?" {B} asked{!asks} {A}. It was{!describes} {a:O.adj} {O}.',
+        "{A} stood{!describes} {P.at} with {a:O.adj} {O}, and {B} stood beside {A}.",
+        '"Please hold{!asks} this {O} for me, {B}," said {A}. The {O} was {O.adj}{!describes}.',
+        "{B} [liked|loved]{!likes} the {O.adj} {O}, but the {O} was {A}'s.",
+        "[Heavy things go|Good things go]{!describes} from hand to hand, and so did the {O.adj} {O} of {A}.",
+    ),
+    (
+        "{A} gave{!gives} the {O} to {B} <how>. Now {B} had{!owns} the {O}.",
+        "So {A} handed{!gives} the {O} to {B} <how>, and {B} held it.",
+        '"Here you are{!gives}, {B}," said {A}, and {B} took the {O} <how>.',
+        "{B} put out both hands, and {A} laid{!gives} the {O} in them.",
+        'Then {A} passed{!gives} the {O} to {B}. "[Do not drop it|Hold it well|It is old]{!warns}, {B}," said {A}.',
+    ),
+    (
+        "{B} looked{!describes} at the {O} from [above|below|every side|very near].",
+        "{B} [shook|smelled|stroked|weighed]{!plays} the {O} and [laughed|nodded|thought of home|said nothing].",
+        "{B} carried{!carries} the {O} {P.to} and back.",
+        "{B} danced{!plays} [once|twice] round {A} with the {O}.",
+        "{B} counted{!waits} to [ten|twenty|a hundred] with the {O} on {B.his} head.",
+    ),
+    (
+        'Then {B} gave the {O} back{!returns}{#} to {A}. "Thank you{!thanks}, {A}," said {B}.',
+        '"[Now|Please] give it back{!asks}, {B}," said {A}. {B} gave{!returns}{#} the {O} back to {A}.',
+        "After a while, {B} handed{!returns}{#} the {O} back to {A} <how>.",
+        '"Take your {O} back{!returns}{#}, {A}," said {B}, and {A} took the {O}.',
+    ),
+    (
+        "{A} was {~happy}{!feels} to have the {O} again.",
+        "{A} held{!carries} the {O}, and {B} held nothing.",
+        '"Tomorrow you may have{!promises} the {O} again, {B}," said {A}.',
+        '{A} looked{!describes} at the {O}. "It is warm now{!speaks}, {B}," said {A}.',
+        "So the {O} was with {A} again{!ends}, and {B} was {~calm}.",
+        "{B} was {~grateful}{!feels}, and {A} put the {O} <grass>.",
+    ),
+)  # fmt: skip
+
+WHERE = _plot(
+    "who is where", "mini", "where everyone is",
+    (
+        "{A} was{!describes} {P.at}. {B} was{!describes} {Q.at}.",
+        "It was {a:W}{!weather} <when>. {A} was{!describes} {P.at} and {B} was {Q.at}.",
+        "{A} lived{!lives} {P.at}, and {B} lived {Q.at}.",
+        "While {A} waited{!waits} {P.at}, {B} waited {Q.at}.",
+        "{A} the {A.kind} went{!travels} {P.to}. {B} the {B.kind} went{!travels} {Q.to}.",
+        '"Where{!asks} is {A}?" asked {C}. "I saw {A}{!answers} {P.at}," said {B}, who was {Q.at}.',
+    ),
+    (
+        "{A} had{!owns} {a:O.adj} {O} with {A.him}, and {B} had {a:X.adj} {X}.",
+        "{A} sat{!rests} {P.at} with the {O}. {B} sat{!rests} {Q.at} with the {X}.",
+        "There, {P.at}, {A} found{!finds} {a:O.adj} {O}. And {Q.at}, {B} found{!finds} {a:X.adj} {X}.",
+        "{A} sang{!plays} {P.at}, and {B} heard nothing {Q.at}.",
+    ),
+    (
+        '"Where is {B}{!asks}?" thought {A}. But {B} was still{!describes} {Q.at}.{#}',
+        "{A} looked for{!searches} {B} {P.at}, but {B} was {Q.at}.{#}",
+        "{B} called{!speaks} for {A} {Q.at}, but {A} was {P.at}.{#}",
+        "{C} went{!searches} {P.to} and saw {A}. Then {C} went{!searches} {Q.to} and saw {B}.{#}",
+        '"Is {B} here{!asks}?" asked {C}. "No{!answers}, {B} is {Q.at}," said {A}.{#}',
+    ),
+    (
+        "Then {B} left{!leaves} the {Q} and walked {P.to}. Now {A} and {B} were both{!meets} {P.at}.",
+        "So {A} left{!leaves} the {P} and ran {Q.to}. Now {A} and {B} were both{!meets} {Q.at}.",
+        "In the end, {A} and {B} met{!meets} half way between the {P} and the {Q}.",
+        "In the evening, {A} came home{!returns} from the {P} and {B} came home from the {Q}.",
+        "{A} stayed{!ends} {P.at}, and {B} stayed {Q.at}.",
+        '"Here you are{!meets}, {A}!" said {B}. "Here you are{!greets}, {B}!" said {A}.',
+    ),
+)  # fmt: skip
+
+SMALL_DAY = _plot(
+    "a small day", "mini", "a day with a favourite thing",
+    (
+        "{A} woke up{!describes} and looked for the {O}. There was{!finds} the {O.adj} {O}, <spot>.",
+        "{A} was {a:A.trait} {A.kind}{!introduces} with {a:O.adj} {O}.",
+        "One {W}{!weather} morning, {A} took the {O} outside.",
+        "Every day, {A} [washed|polished|dusted]{!likes} {A.his} {O.adj} {O}.",
+        "The {O} was {O.adj}{!describes}, and the {O} was {A}'s.",
+        "What did {A} like best{!asks}? {A} liked{!likes} the {O.adj} {O} best.",
+    ),
+    (
+        "{A} had {F} for breakfast{!eats}, with the {O} <spot>.",
+        "In the morning, {A} carried{!carries} the {O} {P.to}.",
+        "First {A} [tied a string to|drew a picture of|told a joke to]{!plays} the {O}.",
+        '"Good morning{!greets}, {O}," said {A}, but the {O} said nothing.',
+        "{A} ate{!eats} some {F} and gave none to the {O}.",
+    ),
+    (
+        "At noon, {A} left{!loses} the {O} {P.at} and had to go back for the {O}.",
+        "Then rain came{!weather}, and {A} hid the {O} under {A.his} shirt.",
+        "At noon, {A} sat{!rests} {P.at} and put the {O} <grass>.",
+        "{A} met{!meets} {B} {P.at}, and {B} admired the {O}.",
+        "Later, {A} dropped{!breaks} the {O}, but the {O} did not break.",
+        "{A} and the {O} saw{!finds} <sight> {P.at}.",
+    ),
+    (
+        "In the afternoon, {A} practised{!learns} {K.ing} while the {O} lay <grass>.",
+        "{A} was {~bored}{!feels} for a while and rolled the {O} up and down.",
+        "{A} wrote{!writes} {A.his} name on the {O}: {A}.",
+        "{A} thought{!thinks}: nobody has such {a:O.adj} {O}.",
+        "",
+    ),
+    (
+        "In the evening, {A} put{!rests} the {O} <spot> and went to bed.{#}",
+        "At night, {A} slept{!rests}, and the {O.adj} {O} stood guard.{#}",
+        '"It was a good day{!ends}," said {A} to the {O}.{#}',
+        "{A} was {~tired}{!feels}, and the {O} was dusty.{#} So ended{!ends} the day of {A}.",
+        "{A} came home{!returns} with the {O},{#} {~happy} and a little wet.",
+    ),
+)  # fmt: skip
+
+WALK = _plot(
+    "a walk", "mini", "a walk together",
+    (
+        "{A} and {B} went for a walk{!travels}{#} {P.to}.",
+        '"Come for a walk{!asks}{#} with me, {B}," said {A}. So {A} and {B} walked{!travels} {P.to}.',
+        "One {W}{!weather} <when>, {A} and {B} walked{#} side by side {P.to}.",
+        "Off went{!travels} {a:A.trait} {A.kind} called {A} and {a:B.trait} {B.kind} called {B},{#} all the way {P.to}.",
+        "The path {P.to} was long{!describes}, but {A} walked in front and {B} walked behind.{#}",
+        "{A} carried{!carries} the {O}, {B} carried the {X}, and together they walked{#} {P.to}.",
+    ),
+    (
+        "{A} saw{!finds} <sight>. {B} saw{!finds} {a:O.adj} {O}.",
+        '"<look>, {B}{!speaks}," said {A}. {B} looked{!describes} and saw <sight>.',
+        "First {A} stopped{!describes} to listen. Then {B} stopped{!describes} to listen too.",
+        "{A} noticed{!finds} <sight>, and {B} noticed <sight>.",
+        "{A} jumped{!plays} over a stream, and {B} walked right through it.",
+    ),
+    (
+        '"<look>, {A}{!speaks}," said {B}. {A} turned round{!finds} and saw {a:X.adj} {X}.',
+        '"Are you {~tired}{!asks}, {B}?" asked {A}. "No{!answers}, I am {~happy}, {A}," said {B}.',
+        "{A} counted{!plays} the birds. {B} counted{!plays} the clouds.",
+        '{A} asked{!asks} {B} the way. "We must go left{!answers}, {A}," said {B}.',
+        "{B} picked{!gives} a flower for {A}, and {A} thanked {B}.",
+    ),
+    (
+        'At the {P}, {A} sat down{!rests}, and {B} sat down beside {A}.',
+        "When {A} and {B} came{!arrives} {P.to}, {A} was {~tired} and {B} was {~happy}.",
+        'At last they were{!arrives} {P.at}. "We did it{!speaks}, {A}," said {B}.',
+        "Then {A} was {~tired}{!feels}, so {B} and {A} walked home.",
+        "Soon {A} and {B} turned back{!returns}, {A} in front and {B} behind.",
+        "{B} shared{!eats} some {F} with {A}, and {A} shared a secret with {B}.",
+    ),
+)  # fmt: skip
+
+SWAP = _plot(
+    "a swap", "mini", "a swap",
+    (
+        "{A} had{!owns} {a:O.adj} {O}, and {B} had {a:X.adj} {X}.",
+        "{A} was {~bored}{!feels} with the {O}. {B} was {~bored}{!feels} with the {X}.",
+        "The {A.kind} {A} had{!owns} {a:O}, and the {B.kind} {B} had {a:X}.",
+        "{A} liked{!likes} the {X.adj} {X} of {B}. {B} liked{!likes} the {O.adj} {O} of {A}.",
+        '"What do you have{!asks}, {B}?" asked {A}, who had {a:O.adj} {O}. "I have{!answers} {a:X.adj} {X}, {A}," said {B}.',
+        "At the {P}, {A} was selling{!sells} {a:O.adj} {O} and {B} was selling {a:X.adj} {X}.",
+    ),
+    (
+        '"Shall we swap{!asks}, {B}?"{#} asked {A}. "<yes>{!answers}, {A}," said {B}.',
+        '"I will give you{!asks} my {O} for your {X}, {B}," said {A}.{#} {B} thought about it and nodded{!answers}.',
+        '{B} pointed{!asks} at the {O}. "Your {O} for my {X}{!asks}, {A}?"{#} asked {B}.',
+        "{A} wanted{!wants} the {X}, and {B} wanted the {O}, so they made a swap.{#}",
+    ),
+    (
+        "{A} gave{!gives} the {O} to {B}, and {B} gave the {X} to {A}.",
+        "So {A} held out{!gives} the {O} <how>, and {B} held out the {X}.",
+        "{A} took{!sells} the {X} from {B}. {B} took{!sells} the {O} from {A}.",
+        "The {O} went{!gives} to {B}, and the {X} went to {A}.",
+    ),
+    (
+        "Now {A} had{!owns} the {X}, and {B} had the {O}.",
+        "{A} was {~happy}{!feels} with the {X}. {B} was {~happy}{!feels} with the {O}.",
+        'The next day, {B} came back{!returns}. "I miss{!wants} my {X}, {A}," said {B}, and they swapped again.',
+        '"What a fine {X}{!speaks}!" said {A}. "What a fine {O}{!answers}!" said {B}.',
+        "{A} walked home{!returns} with the {X.adj} {X}, and {B} walked home with the {O.adj} {O}.",
+        "{A} looked{!describes} at the {X} all evening, and {B} looked at the {O}.",
+        "But {B} was soon {~sad}{!feels} without the {X}, so {A} gave it back.",
+    ),
+)  # fmt: skip
+
+COOKING = _plot(
+    "cooking", "mini", "cooking together",
+    (
+        "{A} and {B} cooked{!makes}{#} {F} {P.at}.",
+        '"I am hungry{!wants}, {B}," said {A}. "Let us make{!answers}{#} some {F}, {A}," said {B}.',
+        "{A} wanted{!wants} {F}, so {A} called {B}.{#}",
+        "One {W}{!weather} evening, {A} and {B} made{#} {F}.",
+        "{A} liked{!likes} {F}, and {B} liked {F} even more.{#}",
+        "{A} the {A.kind} could not cook{!fails}, but {B} the {B.kind} could.{#}",
+    ),
+    (
+        "{A} lit{!makes} the fire, and {B} filled the big pot.",
+        "{A} washed{!helps} the bowls. {B} looked for{!searches} the salt.",
+        "First, {B} told{!speaks} {A} what to do.",
+        "{A} used{!makes} {a:O.adj} {O} instead of a knife, and {B} laughed at the {O}.",
+        "{B} set{!makes} the table, and {A} put the {O} in the middle.",
+    ),
+    (
+        '"More salt{!asks}, {A}," said {B}. {A} put in{!makes} more salt.',
+        '"More water{!asks}, {B}," said {A}. {B} poured in{!makes} more water.',
+        "{A} stirred{!makes}, and {B} tasted. Then {B} stirred{!makes}, and {A} tasted.",
+        '"Is it ready{!asks}, {B}?" asked {A}. "Not yet{!answers}, {A}," said {B}.',
+        "{A} burned{!fails} the first pot, so {B} made a new one.",
+        "Then {B} dropped{!breaks} a bowl, and {A} swept the floor.",
+    ),
+    (
+        "{A} ate{!eats} one plate of {F}, and {B} ate two.",
+        '"This is the best{!speaks} I ever had, {A}," said {B} with a full mouth.',
+        "{B} gave{!gives} the last of the {F} to {A}, and {A} was {~grateful}.",
+        '"How is it{!asks}, {A}?" asked {B}. "Too hot{!answers}, {B}," said {A}.',
+        "{A} and {B} ate{!eats} until {A} was {~tired} and {B} was {~calm}.",
+        "When the {F} came{!eats} to the table, {B} sang and {A} clapped.",
+    ),
+)  # fmt: skip
+
+DIALOGUE = _plot(
+    "a short talk", "mini", "a short talk",
+    (
+        '"Hello{!greets}, {B}," said {A}. "Hello{!greets}, {A}," said {B}.',
+        '"Good <when>{!greets}, {B}," said {A}. "You look {~tired}{!asks}."',
+        '{A} met{!meets} {B} {P.at}. "Is that you{!asks}, {B}?" asked {A}.',
+        '"What are you doing{!asks} {P.at}, {B}?" asked {A}. {B} put down{!describes} the {O} and smiled.',
+        'There was a knock{!arrives} at the door. "Who is there{!asks}?" asked {B}. "It is me{!answers}, {A}," said {A}.',
+        '"May I ask you something{!asks}, {B}?" said {A}. "<yes>{!answers}, {A}," said {B}.',
+    ),
+    (
+        '"Do you have{!asks} my {O}, {B}?" asked {A}. "No{!answers}, I only have {a:X.adj} {X}," said {B}.{#}',
+        '"Where is your {O}{!asks}?" {A} asked {B}. "My {O} is{!answers} {Q.at}," {B} answered.{#}',
+        '"What is that{!asks}?" asked {A}. "That is my {O.adj} {O}{!answers}, {A}," said {B}.{#}',
+        '"Can you {K}{!asks}?" {A} asked {B}. "[A little|Not yet|Not at all|Very well]{!answers}," said {B}.{#}',
+        '"Why are you {~sad}{!asks}, {B}?" asked {A}. "I lost{!loses} my {O}, {A}," {B} answered.{#}',
+        '"I have{!owns} {a:O.adj} {O}," said {A}. "And I have{!owns} {a:X.adj} {X}," said {B}.{#}',
+    ),
+    (
+        '"Shall we look{!asks} for it together?" asked {A}. "<yes>{!answers}, {A}," said {B}.',
+        '"Is it heavy{!asks}?" {A} asked. "Only{!answers} on rainy days," said {B}.',
+        '"I would like{!wants} one too," said {A}. "Ask{!answers} {C}," said {B}. "I know that {C} the {C.kind} has two{!owns}."',
+        '"I will help{!helps} you, {B}," said {A}. "Thank you{!thanks}, {A}," said {B}.',
+        '"Did {C} tell you{!asks} that?" asked {A}. "Yes{!answers}, {C} told me," said {B}.',
+        '"[That is good|That is funny|How strange]{!speaks}, {B}," said {A}.',
+    ),
+    (
+        '"Goodbye{!leaves}, {B}," said {A}. "Goodbye{!leaves}, {A}," said {B}.',
+        '"See you tomorrow{!leaves}, {B}," said {A}, and {B} waved.',
+        'Then {B} said{!leaves} goodbye to {A}, and {A} went home.',
+        "{A} said no more{!ends}, and {B} was {~calm}.",
+        '"You are a good friend{!thanks}, {A}," said {B}, and {A} was {~happy}.',
+        '"I must go now{!leaves}, {A}," said {B}. {A} waved{!leaves} for a long time.',
+    ),
+)  # fmt: skip
+
+LOST = _plot(
+    "lost and found", "mini", "a lost thing found by a friend",
+    (
+        "{A} had lost{!loses} {A.his} {O.adj} {O}.",
+        '"My {O} is gone{!loses}!" said {A}. It was{!describes} {a:O.adj} {O}.',
+        "{A} the {A.kind} looked{!searches} everywhere for the {O.adj} {O}.",
+        "One {W}{!weather} <when>, the {O} of {A} was gone.",
+        "Where was{!asks} the {O.adj} {O}? {A} had left it{!loses} somewhere.",
+    ),
+    (
+        '"Have you seen{!asks} my {O}, {B}?" asked {A}. "No{!answers}, {A}," said {B}.{#}',
+        "{A} asked{!asks} {B}, and {B} looked <spot>.{#}",
+        '"Please help me{!asks}, {B}," said {A}. {B} helped{!helps} {A} at once.{#}',
+        "{A} was {~sad}{!feels}, so {B} came to help {A}.{#}",
+        '"Why are you {~worried}{!asks}, {A}?" asked {B}. "I cannot find{!answers}{#} my {O}, {B}," said {A}.',
+    ),
+    (
+        "{A} searched{!searches} {P.at}, and {B} searched {Q.at}.",
+        "{A} looked{!searches} <grass>, but the {O} was not there.",
+        "{B} found{!finds} {a:X.adj} {X}, but {A} did not want the {X}.",
+        '"Is this it{!asks}?" asked {B}. "No{!answers}, that is {a:X}, {B}," said {A}.',
+        "",
+    ),
+    (
+        "Then {B} found{!finds} the {O} <spot>.",
+        '"I have found it{!finds}, {A}!" cried {B}. It was{!describes} <grass>.',
+        "The {O} was{!finds} {P.at}, and it was {B} who saw it.",
+        '"<look>, {A}," said {B}. "Your {O} is here{!finds}."',
+        "{B} looked{!finds} <spot>, and there was the {O}.",
+    ),
+    (
+        "{B} gave{!gives} the {O} to {A}, and {A} was {~happy}.",
+        '"Thank you{!thanks}, {B}," said {A}, and held the {O} tight.',
+        "{A} hugged{!thanks} {B} and then the {O}.",
+        "{A} was {~grateful}{!feels} to {B} and never lost the {O} again.",
+        '"Never again{!promises} will I lose the {O}," {A} told {B}.',
+    ),
+)  # fmt: skip
+
+GIFT = _plot(
+    "a gift", "mini", "a gift",
+    (
+        "It was{!celebrates} the birthday of {B}. {A} had{!owns} {a:O.adj} {O} for {B}.",
+        "{A} made{!makes} {a:O.adj} {O} for {B}.",
+        "{A} bought{!sells} {a:O.adj} {O} {P.at}. The {O} was{!gives} for {B}.",
+        '"What does {B} want{!asks}?" {A} asked {C}. "Maybe {a:O.adj} {O}{!answers}," said {C}.',
+        "{B} was {~sad}{!feels}, so {A} looked for a gift for {B}. {A} chose{!gives} {a:O.adj} {O}.",
+        "All week, {A} hid{!hides} {a:O.adj} {O} <spot>, for it was a gift for {B}.",
+    ),
+    (
+        "{A} went{!travels} {P.to}, where {B} was waiting.",
+        "{A} wrapped{!makes} the {O} in [paper|leaves|an old sock|a blue cloth] and wrote {B} on it.",
+        "{A} carried{!carries} the {O} all the way to {B}.",
+        "{A} hid{!hides} the {O} behind {A.his} back and called {B}.",
+        '"Close your eyes{!asks}, {B}," said {A}. {B} closed{!waits} both eyes.',
+    ),
+    (
+        '"This is for you{!gives}, {B},"{#} said {A}. "For me{!asks}, {A}?" asked {B}.',
+        "{A} gave{!gives}{#} the {O} to {B} <how>.",
+        '"Guess what it is{!asks}, {B},"{#} said {A}. "Is it{!answers} {a:X}?" asked {B}. "No{!answers}, it is {a:O}," said {A}.',
+        "{B} opened{!discovers}{#} it <how> and saw the {O.adj} {O}.",
+    ),
+    (
+        '"Thank you{!thanks}, {A}," said {B}. {B} was{!feels} {~happy}.',
+        "{B} held{!carries} the {O} all day and thought of {A}.",
+        "{B} was {~surprised}{!feels} and hugged {A} and the {O}.",
+        '"It is just what I wanted{!thanks}, {A}," said {B}, and put the {O} <spot>.',
+        "The next day, {B} gave{!gives} {A} {a:X.adj} {X}, and now {A} was {~happy} too.",
+        "{B} already had{!owns} {a:O}, but {B} did not tell {A}.",
+    ),
+)  # fmt: skip
+
+HIDING = _plot(
+    "hide and seek", "mini", "hide and seek",
+    (
+        "{A} and {B} played{!plays} hide and seek{#} {P.at}.",
+        '"You hide{!plays}, {B}, and I will count," said {A}.{#}',
+        "{B} hid{!hides} <grass>, and {A} counted to [ten|twenty|fifty].{#}",
+        "It was {B}'s turn{!plays} to hide, and {A}'s turn to look.{#}",
+        '"Ready or not{!plays}, I am coming, {B}!"{#} called {A}.',
+    ),
+    (
+        "{A} looked{!searches} <grass>, but {B} was not there.",
+        "{A} found{!finds} {a:O.adj} {O}, but not {B}.",
+        '"Where are you{!asks}, {B}?" called {A}. {B} did not answer{!hides}.',
+        "{A} asked{!asks} {C}, but {C} had not seen {B}.",
+        "{B} held{!hides} the {O} and did not move.",
+    ),
+    (
+        "Then {B} sneezed{!discovers}, and {A} heard {B}.",
+        "But one [foot|ear|elbow] of {B} was showing{!discovers}, and {A} saw it.",
+        "The {O} fell{!discovers} from {B}'s hand, and {A} turned round.",
+        "{B} began{!discovers} to laugh, and {A} came closer.",
+        "{A} saw{!discovers} the {O}, and behind the {O} was {B}.",
+    ),
+    (
+        '"I see you{!finds}, {B}," said {A}. "Oh no{!answers}, {A}," said {B}.',
+        "So {A} found{!finds} {B} <grass>.",
+        '"Found{!finds} you, {B}!" cried {A}.',
+    ),
+    (
+        "Now {B} had to count{!plays}, and {A} had to hide.",
+        '"My turn{!plays}," said {B}, and {A} ran off to hide.',
+        "{B} counted{!plays} to ten, and {A} hid with the {O}.",
+        "{A} was {~happy}{!feels}, and {B} wanted to play again.",
+        "{B} was {~angry}{!feels}, but {A} shared some {F} with {B}.",
+    ),
+)  # fmt: skip
+
+QUESTIONS = _plot(
+    "questions", "mini", "questions about who has what",
+    (
+        "{A} had{!owns} {a:O.adj} {O}. {B} had{!owns} {a:X.adj} {X}.",
+        "{A} found{!finds} {a:O.adj} {O} {P.at}. {B} found{!finds} {a:X.adj} {X} {Q.at}.",
+        "{A} was {a:A.trait} {A.kind}{!introduces} with {a:O}. {B} was {a:B.trait} {B.kind}{!introduces} with {a:X}.",
+        "{A} carried{!carries} {a:O.adj} {O}, and {B} carried {a:X.adj} {X}.",
+        "{A} wanted{!wants} the {O}, and {B} wanted the {X}. {A} took{!owns} the {O}, and {B} took the {X}.",
+    ),
+    (
+        "{A} put{!describes} the {O} <spot>. {B} put{!describes} the {X} <spot>.",
+        "{A} [washed|cleaned|painted]{!describes} the {O}, and {B} [washed|cleaned|painted] the {X}.",
+        "{A} was {~happy}{!feels} with the {O}, but {B} was {~sad} with the {X}.",
+        "The {O} was {O.adj}{!describes}, and the {X} was {X.adj}.",
+        "",
+    ),
+    (
+        "Who had{!asks} the {O}? {A} had{!answers} the {O}.{#} Who had{!asks} the {X}? {B} had{!answers} the {X}.",
+        "Who had{!asks} the {X}? {B} had{!answers} the {X}.{#} Who had{!asks} the {O}? {A} had{!answers} the {O}.",
+        "What did {A} have{!asks}? {A} had{!answers} the {O}.{#} What did {B} have{!asks}? {B} had{!answers} the {X}.",
+        "What did {B} have{!asks}? {B} had{!answers} the {X}.{#} What did {A} have{!asks}? {A} had{!answers} the {O}.",
+        '"Whose {O} is this{!asks}?" asked {C}. "It is{!answers} the {O} of {A}," said {B}.{#}',
+        '"Whose {X} is this{!asks}?" asked {C}. "It is{!answers} the {X} of {B}," said {A}.{#}',
+        'Did {A} have{!asks} the {X}? No{!answers}, {A} had the {O}, and {B} had the {X}.{#}',
+    ),
+)  # fmt: skip
+
+MINIS = (TURNS, HANDING_OVER, WHERE, SMALL_DAY, WALK, SWAP, COOKING, DIALOGUE, LOST, GIFT, HIDING, QUESTIONS)
+
+PLOTS: tuple[Plot, ...] = MINIS
