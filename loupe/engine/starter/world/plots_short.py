@@ -63,6 +63,8 @@ TURNS = _plot(
         "{A} moved{!plays} the {O} a little closer to the {X}.",
         "Again it was {A}, and {A} hid{!hides} the {O} <grass>.",
         "",
+        "",
+        "",
     ),
     (
         "Then {B} hid{!hides} the {X} there too.",
@@ -76,7 +78,7 @@ TURNS = _plot(
         "Both were {~happy}{!feels}, {A} with the {O} and {B} with the {X}.",
         '"You win{!wins}, {B}," said {A}. "No, you win{!answers}, {A}," said {B}.',
         "At last {A} fell asleep{!rests} beside the {O}, and {B} fell asleep beside the {X}.",
-        "{A} was {~tired}{!feels}, but {B} wanted to play again.",
+        "{A} was {~tired}{!feels} and put the {O} away, but {B} still held the {X}.",
     ),
 )  # fmt: skip
 
@@ -149,7 +151,7 @@ WHERE = _plot(
         "In the end, {A} and {B} met{!meets} half way between the {P} and the {Q}.",
         "In the evening, {A} came home{!returns} from the {P} and {B} came home from the {Q}.",
         "{A} stayed{!ends} {P.at}, and {B} stayed {Q.at}.",
-        '"Here you are{!meets}, {A}!" said {B}. "Here you are{!greets}, {B}!" said {A}.',
+        'At last they met{!meets}. "Here you are{!greets}, {A}!" said {B}. "Here you are{!greets}, {B}!" said {A}.',
     ),
 )  # fmt: skip
 
@@ -266,33 +268,37 @@ COOKING = _plot(
     (
         "{A} and {B} cooked{!makes}{#} {F} {P.at}.",
         '"I am hungry{!wants}, {B}," said {A}. "Let us make{!answers}{#} some {F}, {A}," said {B}.',
-        "{A} wanted{!wants} {F}, so {A} called {B}.{#}",
-        "One {W}{!weather} evening, {A} and {B} made{#} {F}.",
-        "{A} liked{!likes} {F}, and {B} liked {F} even more.{#}",
-        "{A} the {A.kind} could not cook{!fails}, but {B} the {B.kind} could.{#}",
+        "{A} wanted{!wants} {F}, so {A} called {B}, and {B} began to cook.{#}",
+        "One {W}{!weather} evening, {A} and {B} made{#} a big dish of {F}.",
+        "{A} liked{!likes} {F}, and {B} liked {F} even more, so they cooked{#} together.",
+        "{A} the {A.kind} could not cook{!fails}, but {B} the {B.kind} could cook.{#}",
+        "There was{!describes} some {F} in the house of {A}, and {B} knew how to cook it.{#}",
     ),
     (
         "{A} lit{!makes} the fire, and {B} filled the big pot.",
         "{A} washed{!helps} the bowls. {B} looked for{!searches} the salt.",
-        "First, {B} told{!speaks} {A} what to do.",
+        "First, {B} told{!speaks} {A} what to do, and {A} did it.",
         "{A} used{!makes} {a:O.adj} {O} instead of a knife, and {B} laughed at the {O}.",
-        "{B} set{!makes} the table, and {A} put the {O} in the middle.",
+        "{B} set{!makes} the table, and {A} put {a:O.adj} {O} in the middle.",
+        '"What do we need{!asks}, {B}?" asked {A}. "The {F}{!answers} and a pot, {A}," said {B}.',
     ),
     (
         '"More salt{!asks}, {A}," said {B}. {A} put in{!makes} more salt.',
         '"More water{!asks}, {B}," said {A}. {B} poured in{!makes} more water.',
         "{A} stirred{!makes}, and {B} tasted. Then {B} stirred{!makes}, and {A} tasted.",
         '"Is it ready{!asks}, {B}?" asked {A}. "Not yet{!answers}, {A}," said {B}.',
-        "{A} burned{!fails} the first pot, so {B} made a new one.",
+        "{A} burned{!fails} the first pot, so {B} cooked the {F} again.",
         "Then {B} dropped{!breaks} a bowl, and {A} swept the floor.",
+        "{A} was {~worried}{!feels} about the {F}, but {B} was {~calm}.",
     ),
     (
         "{A} ate{!eats} one plate of {F}, and {B} ate two.",
         '"This is the best{!speaks} I ever had, {A}," said {B} with a full mouth.',
         "{B} gave{!gives} the last of the {F} to {A}, and {A} was {~grateful}.",
         '"How is it{!asks}, {A}?" asked {B}. "Too hot{!answers}, {B}," said {A}.',
-        "{A} and {B} ate{!eats} until {A} was {~tired} and {B} was {~calm}.",
+        "{A} and {B} ate{!eats} until {A} was {~tired} and {B} was {~happy}.",
         "When the {F} came{!eats} to the table, {B} sang and {A} clapped.",
+        "Then {C} came in{!arrives} and ate all the {F} of {A} and {B}.",
     ),
 )  # fmt: skip
 
@@ -300,35 +306,39 @@ DIALOGUE = _plot(
     "a short talk", "mini", "a short talk",
     (
         '"Hello{!greets}, {B}," said {A}. "Hello{!greets}, {A}," said {B}.',
-        '"Good <when>{!greets}, {B}," said {A}. "You look {~tired}{!asks}."',
+        '"Good <when>{!greets}, {B}," said {A}. "Good <when>{!greets}, {A}," said {B}.',
         '{A} met{!meets} {B} {P.at}. "Is that you{!asks}, {B}?" asked {A}.',
-        '"What are you doing{!asks} {P.at}, {B}?" asked {A}. {B} put down{!describes} the {O} and smiled.',
+        '"What are you doing{!asks} {P.at}, {B}?" asked {A}. {B} looked up{!describes} and smiled.',
         'There was a knock{!arrives} at the door. "Who is there{!asks}?" asked {B}. "It is me{!answers}, {A}," said {A}.',
         '"May I ask you something{!asks}, {B}?" said {A}. "<yes>{!answers}, {A}," said {B}.',
+        "{A} sat down{!rests} next to {B}. {B} moved a little{!greets} to make room for {A}.",
     ),
     (
-        '"Do you have{!asks} my {O}, {B}?" asked {A}. "No{!answers}, I only have {a:X.adj} {X}," said {B}.{#}',
-        '"Where is your {O}{!asks}?" {A} asked {B}. "My {O} is{!answers} {Q.at}," {B} answered.{#}',
-        '"What is that{!asks}?" asked {A}. "That is my {O.adj} {O}{!answers}, {A}," said {B}.{#}',
-        '"Can you {K}{!asks}?" {A} asked {B}. "[A little|Not yet|Not at all|Very well]{!answers}," said {B}.{#}',
-        '"Why are you {~sad}{!asks}, {B}?" asked {A}. "I lost{!loses} my {O}, {A}," {B} answered.{#}',
-        '"I have{!owns} {a:O.adj} {O}," said {A}. "And I have{!owns} {a:X.adj} {X}," said {B}.{#}',
-    ),
-    (
-        '"Shall we look{!asks} for it together?" asked {A}. "<yes>{!answers}, {A}," said {B}.',
-        '"Is it heavy{!asks}?" {A} asked. "Only{!answers} on rainy days," said {B}.',
-        '"I would like{!wants} one too," said {A}. "Ask{!answers} {C}," said {B}. "I know that {C} the {C.kind} has two{!owns}."',
-        '"I will help{!helps} you, {B}," said {A}. "Thank you{!thanks}, {A}," said {B}.',
-        '"Did {C} tell you{!asks} that?" asked {A}. "Yes{!answers}, {C} told me," said {B}.',
-        '"[That is good|That is funny|How strange]{!speaks}, {B}," said {A}.',
+        '"Do you have{!asks} my {O}, {B}?"{#} asked {A}. "No{!answers}, I only have {a:X.adj} {X}," said {B}. '
+        '"[Shall we look|Will you look]{!asks} for my {O} with me?" asked {A}. "<yes>{!answers}, {A}," said {B}.',
+        '"Where is your {O}{!asks}?"{#} {A} asked {B}. "My {O} is{!answers} {Q.at}," said {B}. '
+        '"And who looks after it{!asks}?" asked {A}. "My friend {C}{!answers}," said {B}.',
+        '"What is that{!asks}?"{#} asked {A}. "That is my {O.adj} {O}{!answers}, {A}," said {B}. '
+        '"Is your {O} heavy{!asks}?" asked {A}. "Only{!answers} on [rainy|windy|long] days," said {B}.',
+        '"Can you {K}{!asks}?"{#} {A} asked {B}. "[Not yet|Not at all|Only a little]{!answers}," said {B}. '
+        '"Then I will teach you{!helps}, {B}," said {A}. "<yes>{!answers}, {A}," said {B}.',
+        '"Why are you {~sad}{!asks}, {B}?"{#} asked {A}. "I lost{!loses} my {O.adj} {O}, {A}," said {B}. '
+        '"I will help{!helps} you to find the {O}," said {A}. "Thank you{!thanks}, {A}," said {B}.',
+        '"I have{!owns} {a:O.adj} {O}," said {A}.{#} "And I have{!owns} {a:X.adj} {X}," said {B}. '
+        '"Then we have{!answers} {a:O} and {a:X}," said {A}. "[How rich we are|That is plenty]{!speaks}, {A}," said {B}.',
+        '"Have you seen {C}{!asks}?"{#} asked {A}. "I saw {C}{!answers} {P.at} with {a:O.adj} {O}," said {B}. '
+        '"What did {C} do{!asks} with the {O}?" asked {A}. "I think {C} [slept on it|sat on it|talked to it]{!answers}," said {B}.',
+        '"I am going{!travels} {Q.to}, {B}," said {A}. "Will you come{!asks} with me?"{#} "<yes>{!answers}, {A}," said {B}. '
+        '"But I will take{!carries} my {O}." "Good{!answers}, take your {O}, {B}," said {A}.',
     ),
     (
         '"Goodbye{!leaves}, {B}," said {A}. "Goodbye{!leaves}, {A}," said {B}.',
         '"See you tomorrow{!leaves}, {B}," said {A}, and {B} waved.',
-        'Then {B} said{!leaves} goodbye to {A}, and {A} went home.',
+        "Then {B} said goodbye{!leaves} to {A}, and {A} went home.",
         "{A} said no more{!ends}, and {B} was {~calm}.",
         '"You are a good friend{!thanks}, {A}," said {B}, and {A} was {~happy}.',
         '"I must go now{!leaves}, {A}," said {B}. {A} waved{!leaves} for a long time.',
+        "After that, {A} and {B} sat{!rests} side by side and listened to the rain.",
     ),
 )  # fmt: skip
 
@@ -392,7 +402,7 @@ GIFT = _plot(
         '"This is for you{!gives}, {B},"{#} said {A}. "For me{!asks}, {A}?" asked {B}.',
         "{A} gave{!gives}{#} the {O} to {B} <how>.",
         '"Guess what it is{!asks}, {B},"{#} said {A}. "Is it{!answers} {a:X}?" asked {B}. "No{!answers}, it is {a:O}," said {A}.',
-        "{B} opened{!discovers}{#} it <how> and saw the {O.adj} {O}.",
+        "{B} looked up{!discovers}{#} and saw the {O.adj} {O} in {A}'s hands.",
     ),
     (
         '"Thank you{!thanks}, {A}," said {B}. {B} was{!feels} {~happy}.',
@@ -407,30 +417,33 @@ GIFT = _plot(
 HIDING = _plot(
     "hide and seek", "mini", "hide and seek",
     (
-        "{A} and {B} played{!plays} hide and seek{#} {P.at}.",
-        '"You hide{!plays}, {B}, and I will count," said {A}.{#}',
-        "{B} hid{!hides} <grass>, and {A} counted to [ten|twenty|fifty].{#}",
-        "It was {B}'s turn{!plays} to hide, and {A}'s turn to look.{#}",
-        '"Ready or not{!plays}, I am coming, {B}!"{#} called {A}.',
+        "{A} and {B} played{!plays} hide and seek{#} {P.at}. {B} hid{!hides} first and took the {O.adj} {O} along.",
+        '"You hide{!plays}, {B}, and I will count," said {A}.{#} {B} hid{!hides} with {a:O.adj} {O}.',
+        "{B} hid{!hides} <grass> with the {O}, and {A} counted to [ten|twenty|fifty].{#}",
+        "It was {B}'s turn{!plays} to hide, and {A}'s turn to look.{#} {B} took{!hides} the {O} along.",
+        '"Ready or not{!plays}, I am coming, {B}!"{#} called {A}. {B} sat very still{!hides} with the {O.adj} {O}.',
+        "{B} had{!owns} {a:O.adj} {O} and a very good place{#} to hide from {A}.",
     ),
     (
         "{A} looked{!searches} <grass>, but {B} was not there.",
-        "{A} found{!finds} {a:O.adj} {O}, but not {B}.",
+        "{A} found{!finds} {a:X.adj} {X}, but not {B}.",
         '"Where are you{!asks}, {B}?" called {A}. {B} did not answer{!hides}.',
         "{A} asked{!asks} {C}, but {C} had not seen {B}.",
-        "{B} held{!hides} the {O} and did not move.",
+        "{B} held{!hides} the {O} tight, and {A} walked right past {B}.",
+        "{A} thought{!thinks} of {B} and looked for big feet.",
     ),
     (
         "Then {B} sneezed{!discovers}, and {A} heard {B}.",
         "But one [foot|ear|elbow] of {B} was showing{!discovers}, and {A} saw it.",
         "The {O} fell{!discovers} from {B}'s hand, and {A} turned round.",
-        "{B} began{!discovers} to laugh, and {A} came closer.",
+        "{B} began to laugh{!discovers}, and {A} came closer.",
         "{A} saw{!discovers} the {O}, and behind the {O} was {B}.",
     ),
     (
         '"I see you{!finds}, {B}," said {A}. "Oh no{!answers}, {A}," said {B}.',
-        "So {A} found{!finds} {B} <grass>.",
-        '"Found{!finds} you, {B}!" cried {A}.',
+        '"I have found{!finds} you, {B}!" cried {A}.',
+        '"I know{!finds} that {O}," said {A}. "Come out{!asks}, {B}!"',
+        "{A} pulled{!finds} {B} out by the [sleeve|hand|ear].",
     ),
     (
         "Now {B} had to count{!plays}, and {A} had to hide.",
@@ -438,6 +451,7 @@ HIDING = _plot(
         "{B} counted{!plays} to ten, and {A} hid with the {O}.",
         "{A} was {~happy}{!feels}, and {B} wanted to play again.",
         "{B} was {~angry}{!feels}, but {A} shared some {F} with {B}.",
+        "{B} gave{!gives} the {O} to {A}, because {A} had won.",
     ),
 )  # fmt: skip
 
@@ -468,6 +482,73 @@ QUESTIONS = _plot(
     ),
 )  # fmt: skip
 
-MINIS = (TURNS, HANDING_OVER, WHERE, SMALL_DAY, WALK, SWAP, COOKING, DIALOGUE, LOST, GIFT, HIDING, QUESTIONS)
+PASSING_ON = _plot(
+    "passing on", "mini", "a thing that goes from friend to friend",
+    (
+        "{A} had{!owns} {a:O.adj} {O}, and {B} and {C} had nothing.",
+        "{A}, {B} and {C} sat{!describes} {P.at} with one {O.adj} {O}. {A} had{!owns} the {O} first.",
+        "One {W}{!weather} <when>, {A} brought {a:O.adj} {O} to {B} and {C}.",
+        "The {O} was {O.adj}{!describes}, and {A}, {B} and {C} all wanted to hold the {O}.",
+        "{A} found{!finds} {a:O.adj} {O} {P.at} and showed it to {B} and {C}.",
+    ),
+    (
+        "{A} gave{!gives} the {O} to {B}. {B} gave{!gives} the {O} to {C}.{#}",
+        "First, {A} passed{!gives} the {O} to {B}, and {B} passed it to {C}.{#}",
+        '"Take it{!gives}, {B}," said {A}. "Now you{!gives}, {C}," said {B}.{#}',
+        "From {A}, the {O} went{!gives} to {B}, and from {B} it went to {C}.{#}",
+    ),
+    (
+        "{C} held{!carries} the {O} for a long time and gave it to {A}.",
+        "{C} threw{!plays} the {O} up and caught it. Then {C} gave{!gives} the {O} to {A}.",
+        "{C} dropped{!breaks} the {O}, and {A} picked it up.",
+        '"It is cold{!speaks}," said {C}, and handed the {O} to {A}.',
+        '{C} did not let go{!refuses} of the {O}. "Please{!asks}, {C}," said {A}, and {C} gave the {O} back.',
+    ),
+    (
+        "So the {O} came back{!returns} to {A}.",
+        "Now {A} had{!owns} the {O} again, and {B} and {C} clapped.",
+        "{A} was {~happy}{!feels}, {B} was {~calm}, and {C} was {~jealous}.",
+        '"Once more{!asks}, {A}," said {B}, and {A} gave the {O} to {B}.',
+        "{A} put{!ends} the {O} <grass>, and {B} and {C} went home.",
+    ),
+)  # fmt: skip
+
+TEACHING = _plot(
+    "teaching", "mini", "one friend teaching another",
+    (
+        "{A} could {K}{!describes}, but {B} could not {K}.",
+        '"Teach me{!asks} to {K}, {A}," said {B}. "<yes>{!answers}, {B}," said {A}.',
+        "{B} wanted{!wants} to {K} like {A}.",
+        "{A} was{!introduces} {a:A.trait} {A.kind} who could {K}. {B} was{!introduces} {a:B.trait} {B.kind} who could not.",
+        "Every <when>, {A} practised{!learns} {K.ing} {P.at}, and {B} watched {A}.",
+        "{B} was {~jealous}{!feels}, because {A} could {K} so well.",
+    ),
+    (
+        '"Watch me{!learns}, {B},"{#} said {A}. {B} watched{!learns} every move.',
+        "So {A} showed{!helps}{#} {B} how to begin.",
+        "{A} taught{!helps}{#} {B} the first step, and {B} wrote it down.",
+        '"Now you{!asks}, {B},"{#} said {A}. "I am {~afraid}{!answers}, {A}," said {B}.',
+        "{A} gave{!gives} {B} {a:O.adj} {O} for luck, and they began{#} to practise.",
+    ),
+    (
+        "{B} tried{!tries}, but {B} fell over.",
+        "{B} tried{!tries} it with the {O} in one hand, and {A} had to laugh.",
+        "First {B} failed{!fails}. Then {B} failed{!fails} again.",
+        '"It is too hard{!fails}, {A}," said {B}. "Only today{!answers}, {B}," said {A}.',
+        "{B} was {~tired}{!feels}, but {A} said: once more.",
+    ),
+    (
+        "At last {B} could {K}{!succeeds}, and {A} clapped.",
+        "In the end, {B} {K.past}{!succeeds} as well as {A}.",
+        '"<look>, {A}, I can {K}{!succeeds}!" cried {B}. "I see it{!answers}, {B}," said {A}.',
+        "The next day, {A} and {B} {K.past}{!succeeds} together {P.at}.",
+        "{B} still could not {K}{!fails}, but {B} was {~happy}, and so was {A}.",
+        '"Thank you{!thanks}, {A}," said {B}. Now{!teaches} {B} could teach {C}.',
+    ),
+)  # fmt: skip
+
+MINIS = (
+    TURNS, HANDING_OVER, WHERE, SMALL_DAY, WALK, SWAP, COOKING, DIALOGUE, LOST, GIFT, HIDING, QUESTIONS, PASSING_ON, TEACHING,
+)  # fmt: skip
 
 PLOTS: tuple[Plot, ...] = MINIS
