@@ -1,0 +1,177 @@
+"""Everything that can go wrong in the engine, as one tree.
+
+    LoupeError
+    ├── BadInput (also a ValueError)
+    │   ├── EmptyText
+    │   ├── TextTooLong
+    │   ├── BadPositions
+    │   ├── LayerOutOfRange
+    │   ├── BadOption
+    │   └── WidthMismatch
+    ├── UnsafeFile
+    ├── CorruptFile
+    ├── UnknownFormat
+    ├── SidecarError
+    │   ├── SidecarMissing
+    │   └── SidecarDrift
+    │       └── WrongRole
+    ├── ModelError
+    │   ├── UnsupportedModel
+    │   ├── CertificationFailed
+    │   └── InterventionDidNotFire
+    └── DeviceError
+        ├── OutOfDeviceMemory
+        ├── Cancelled
+        └── DeviceClosed
+
+A message says what was got, what was expected and what to do. `code` is the stable name a program may branch on;
+`retryable` says whether the same request can succeed later without being changed.
+"""
+
+from typing import ClassVar
+
+
+class LoupeError(Exception):
+    """The root: anything the engine refuses or fails to do, with a sentence for a person."""
+
+    code: ClassVar[str] = "engine_error"
+    retryable: ClassVar[bool] = False
+
+
+class BadInput(LoupeError, ValueError):
+    """What was asked for makes no sense for this model or this pair."""
+
+    code = "bad_input"
+
+
+class EmptyText(BadInput):
+    """There is no token to look at."""
+
+    code = "empty_text"
+
+
+class TextTooLong(BadInput):
+    """The text has more tokens or characters than the model or a limit allows."""
+
+    code = "text_too_long"
+
+
+class BadPositions(BadInput):
+    """A chosen position does not exist in the text."""
+
+    code = "bad_positions"
+
+
+class LayerOutOfRange(BadInput):
+    """The model has no such block."""
+
+    code = "layer_out_of_range"
+
+
+class BadOption(BadInput):
+    """An option has a value outside its documented range."""
+
+    code = "bad_option"
+
+
+class WidthMismatch(BadInput):
+    """Two parts that must share d_model do not."""
+
+    code = "width_mismatch"
+
+
+class UnsafeFile(LoupeError):
+    """Opening this file could run code; it is refused and `loupe convert` is named."""
+
+    code = "unsafe_file"
+
+
+class CorruptFile(LoupeError):
+    """A file of a known format is truncated or contradicts itself."""
+
+    code = "corrupt_file"
+
+
+class UnknownFormat(LoupeError):
+    """Nothing here is a format Loupe reads."""
+
+    code = "unknown_format"
+
+
+class SidecarError(LoupeError):
+    """The sidecar that describes an NLA checkpoint cannot be used."""
+
+    code = "sidecar_error"
+
+
+class SidecarMissing(SidecarError):
+    """There is no sidecar beside the checkpoint."""
+
+    code = "sidecar_missing"
+
+
+class SidecarDrift(SidecarError):
+    """The sidecar and the checkpoint, or the two sidecars of a pair, contradict each other."""
+
+    code = "sidecar_drift"
+
+
+class WrongRole(SidecarDrift):
+    """A verbalizer was given where a reconstructor belongs, or the reverse."""
+
+    code = "wrong_role"
+
+
+class ModelError(LoupeError):
+    """The model itself cannot be used as asked."""
+
+    code = "model_error"
+
+
+class UnsupportedModel(ModelError):
+    """Blocks, norms or head of this architecture could not be found."""
+
+    code = "unsupported_model"
+
+
+class CertificationFailed(ModelError):
+    """The hook points of a model disagree with its own hidden states."""
+
+    code = "certification_failed"
+
+
+class InterventionDidNotFire(ModelError):
+    """An intervention was set up, but the forward pass never came by."""
+
+    code = "intervention_did_not_fire"
+
+
+class DeviceError(LoupeError):
+    """Work on the device could not be done or was not finished."""
+
+    code = "device_error"
+
+
+class OutOfDeviceMemory(DeviceError):
+    """The work does not fit; carries the numbers (bytes, where known) and what to change."""
+
+    code = "out_of_device_memory"
+
+    def __init__(self, message: str, *, advice: str, needed: int | None = None, available: int | None = None):
+        super().__init__(f"{message} {advice}")
+        self.advice = advice
+        self.needed = needed
+        self.available = available
+
+
+class Cancelled(DeviceError):
+    """The job was cancelled before it had a result."""
+
+    code = "cancelled"
+
+
+class DeviceClosed(DeviceError):
+    """The device thread has been shut down and takes no more work."""
+
+    code = "device_closed"
+    retryable = True

@@ -1,0 +1,109 @@
+"""How much device memory there is, who holds it, and the line that work may not cross.
+
+On an accelerator the numbers are the driver's; memory that torch keeps in its cache but nobody uses counts as free.
+On the CPU they are the machine's, or the container's where that is less.
+"""
+
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import torch
+
+from loupe.engine.errors import OutOfDeviceMemory
+
+ADVICE = "Use fewer rollouts or a shorter text, a smaller dtype, or unload a model that is not needed."
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceMemory:
+    """Bytes of one device: all of it, and what is used by anybody."""
+
+    total: int
+    used: int
+
+
+def read_memory(device: torch.device | str = "cpu") -> DeviceMemory:
+    """Measure the memory of a device now."""
+    device = torch.device(device)
+    if device.type == "cuda":
+        free, total = torch.cuda.mem_get_info(device)
+        cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return DeviceMemory(total, total - free - cached)
+    machine = psutil.virtual_memory()
+    return _within_container(DeviceMemory(machine.total, machine.total - machine.available), _CGROUP)
+
+
+def _within_container(machine: DeviceMemory, cgroup: Path) -> DeviceMemory:
+    """The container's share where a limit is set that is tighter than the machine."""
+    try:
+        limit = int((cgroup / "memory.max").read_text())
+        current = int((cgroup / "memory.current").read_text())
+        cache = _reclaimable(cgroup)
+    except (OSError, ValueError):  # no container, or "max": no limit
+        return machine
+    if limit - (current - cache) >= machine.total - machine.used:
+        return machine
+    return DeviceMemory(limit, current - cache)
+
+
+def _reclaimable(cgroup: Path) -> int:
+    """File cache the kernel would give back before refusing memory."""
+    for line in (cgroup / "memory.stat").read_text().splitlines():
+        if line.startswith("inactive_file "):
+            return int(line.split()[1])
+    return 0
+
+
+class MemoryBudget:
+    """The share of a device that Loupe may fill (90 % unless told otherwise), and a ledger of who holds how much."""
+
+    def __init__(self, device: torch.device | str = "cpu", *, fraction: float = 0.9, read=read_memory):
+        self.device = torch.device(device)
+        self.fraction = fraction
+        self._read = read
+        self._held: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    def available(self) -> int:
+        """Bytes that may still be taken before the line is crossed; never negative."""
+        memory = self._read(self.device)
+        return max(0, int(memory.total * self.fraction) - memory.used)
+
+    def require(self, needed: int, what: str, advice: str = ADVICE) -> None:
+        """Refuse `what`, with numbers, when `needed` more bytes would cross the line.
+
+        Raises OutOfDeviceMemory.
+        """
+        memory = self._read(self.device)
+        available = max(0, int(memory.total * self.fraction) - memory.used)
+        if needed <= available:
+            return
+        raise OutOfDeviceMemory(
+            f"{what} needs {_size(needed)}, but only {_size(available)} may be taken on {self.device}: "
+            f"{_size(memory.used)} of {_size(memory.total)} are in use and {self.fraction:.0%} is the limit.",
+            advice=advice,
+            needed=needed,
+            available=available,
+        )
+
+    def hold(self, owner: str, size: int) -> None:
+        """Note that `owner` (a model, a cache) holds `size` bytes; a second entry replaces the first."""
+        with self._lock:
+            self._held[owner] = size
+
+    def release(self, owner: str) -> None:
+        """Strike an owner from the ledger; an unknown one is no error."""
+        with self._lock:
+            self._held.pop(owner, None)
+
+    def holdings(self) -> dict[str, int]:
+        """Bytes by owner, largest first."""
+        with self._lock:
+            return dict(sorted(self._held.items(), key=lambda entry: -entry[1]))
+
+
+def _size(count: int) -> str:
+    return f"{count / 2**30:.2f} GiB" if count >= 2**30 else f"{count / 2**20:.1f} MiB"
