@@ -67,7 +67,7 @@ TURNS = _plot(
         "",
     ),
     (
-        "Then {B} hid{!hides} the {X} there too.",
+        "Then {B} hid{!hides} the {X} behind the {O}.",
         "After that, {B} threw{!plays} a leaf at the {X} and missed.",
         "Then {B} sang{!plays} a song to the {X}, and {A} sang it to the {O}.",
         "{B} came last{!plays} and put the {X} on top of the {O}.",
@@ -307,8 +307,8 @@ DIALOGUE = _plot(
     (
         '"Hello{!greets}, {B}," said {A}. "Hello{!greets}, {A}," said {B}.',
         '"Good <when>{!greets}, {B}," said {A}. "Good <when>{!greets}, {A}," said {B}.',
-        '{A} met{!meets} {B} {P.at}. "Is that you{!asks}, {B}?" asked {A}.',
-        '"What are you doing{!asks} {P.at}, {B}?" asked {A}. {B} looked up{!describes} and smiled.',
+        '{A} met{!meets} {B} {P.at}. "Is that you{!asks}, {B}?" asked {A}. "It is me{!answers}, {A}," said {B}.',
+        '"What are you doing{!asks} {P.at}, {B}?" asked {A}. "[Nothing|Not much|I am waiting for you]{!answers}, {A}," said {B}.',
         'There was a knock{!arrives} at the door. "Who is there{!asks}?" asked {B}. "It is me{!answers}, {A}," said {A}.',
         '"May I ask you something{!asks}, {B}?" said {A}. "<yes>{!answers}, {A}," said {B}.',
         "{A} sat down{!rests} next to {B}. {B} moved a little{!greets} to make room for {A}.",
@@ -532,7 +532,7 @@ TEACHING = _plot(
     ),
     (
         "{B} tried{!tries}, but {B} fell over.",
-        "{B} tried{!tries} it with the {O} in one hand, and {A} had to laugh.",
+        "{B} tried{!tries} it with {a:O.adj} {O} in one hand, and {A} had to laugh.",
         "First {B} failed{!fails}. Then {B} failed{!fails} again.",
         '"It is too hard{!fails}, {A}," said {B}. "Only today{!answers}, {B}," said {A}.',
         "{B} was {~tired}{!feels}, but {A} said: once more.",
@@ -551,4 +551,267 @@ MINIS = (
     TURNS, HANDING_OVER, WHERE, SMALL_DAY, WALK, SWAP, COOKING, DIALOGUE, LOST, GIFT, HIDING, QUESTIONS, PASSING_ON, TEACHING,
 )  # fmt: skip
 
-PLOTS: tuple[Plot, ...] = MINIS
+NEWS = _plot(
+    "a letter of news", "letter", "news for a friend",
+    (
+        "Dear {B}, I am writing{!writes} to you {P.at}.",
+        "Dear {B}, it is {a:W}{!weather} <when> here, and I have time to write.",
+        "Dear {B}, how are you{!asks}? I am {~happy}{!feels} here.",
+        "My dear {B}, at last I have paper{!writes} and a quiet hour.",
+        "Dear {B}, I have so much to tell{!writes} you that I hardly know where to begin.",
+        "Dear {B}, this is your old friend {A}{!writes}, with ink on both thumbs.",
+    ),
+    (
+        "Yesterday I found{!finds}{#} {a:O.adj} {O} {P.at}. The {O} was{!describes} [half in the mud|all alone|covered in leaves].",
+        "I have{!owns}{#} {a:O.adj} {O} now, {B}. The {O} sleeps{!describes} <spot>.",
+        "Last week I lost{!loses}{#} my {O.adj} {O}, {B}. I looked{!searches} for the {O} {P.at}, but it was gone.",
+        "Since Monday I have been learning{!learns}{#} {K.ing}. {C} teaches{!helps} me, and {C} never laughs.",
+        "I have met{!meets}{#} {C}, {a:C.trait} {C.kind}. {C} has{!owns} {a:O.adj} {O} and lets me use it.",
+        "There was a storm{!weather}{#}, and the wind took my {O}. {C} found{!finds} the {O} {P.at}.",
+    ),
+    (
+        "Yesterday {C} and I made{!makes} {F}, and {C} ate nearly all of it.",
+        "You would like{!likes} the {P}, {B}.",
+        "Do you still have{!asks} your {X.adj} {X}, {B}?",
+        "At night I hear{!describes} the wind, and then I am a little {~homesick}.",
+        "{C} says hello{!greets} and sends you a bit of {F}.",
+        "Every morning I walk{!travels} {P.to} and back.",
+    ),
+    (
+        "I think{!thinks} of you, {B}, whenever I see {a:X}.",
+        "Please write{!asks} soon and tell me about your {X}.",
+        "I miss{!feels} you, {B}.",
+        "Come{!asks} and see me, {B}, and bring your {X}.",
+        "I hope{!wants} that you are well and that the {X} still works.",
+        "When I come home{!promises}, {B}, we will eat {F} together.",
+    ),
+    ("With love,{!ends} {A}", "With much love,{!ends} {A}", "Your friend,{!ends} {A}", "Many hugs,{!ends} {A}"),
+)  # fmt: skip
+
+THANKS = _plot(
+    "a letter of thanks", "letter", "thanks for a gift",
+    (
+        "Dear {B}, thank you{!thanks}{#} for the {O.adj} {O}.",
+        "Dear {B}, the {O} is here{!arrives}! Thank you{!thanks}{#} so much, {B}.",
+        "Dear {B}, this morning the postman brought{!arrives} {a:O.adj} {O}. I knew at once{!thanks}{#} that it was from you.",
+        "My dear {B}, how did you know{!asks} that I wanted {a:O}? It is just the right gift{!thanks}{#}.",
+        "Dear {B}, I am {~grateful}{!thanks} for your gift,{#} the {O.adj} {O}.",
+    ),
+    (
+        "I was {~surprised}{!feels} when I saw the {O}.",
+        "The {O} is even more beautiful{!describes} than my old one.",
+        "I have never had{!owns} such {a:O.adj} {O}.",
+        "I put{!describes} the {O} <spot>, where everyone can see it.",
+        "{C} wanted{!wants} to hold the {O} first, but I said no.",
+    ),
+    (
+        "Yesterday I took{!carries} the {O} {P.to}, and {C} was {~jealous}.",
+        "{C} asked{!asks} me who gave me the {O}, and I said: {B}.",
+        "I have already used{!plays} the {O} three times, twice in the rain.",
+        "At night the {O} stands{!rests} next to my bed.",
+        "Only once did I drop{!breaks} the {O}, and it did not break.",
+        "When I was {~sad}{!feels} on Sunday, I looked at the {O} and thought of you.",
+    ),
+    (
+        "Now I am making{!makes} something for you, {B}, but I will not say what.",
+        "Soon I will send{!gives} you {a:X.adj} {X}, {B}.",
+        "Please come{!asks} and see the {O} in its new home, {B}.",
+        "You are{!thanks} a good friend, {B}.",
+        "I promise{!promises} to take care of the {O}, {B}.",
+    ),
+    ("With love,{!ends} {A}", "With love and thanks,{!ends} {A}", "Your friend,{!ends} {A}", "Yours,{!ends} {A}"),
+)  # fmt: skip
+
+SORRY = _plot(
+    "a letter of apology", "letter", "saying sorry",
+    (
+        "Dear {B}, I am {~sorry}{!apologises}.{#}",
+        "Dear {B}, I must tell you{!apologises} something, and it is not easy to write.",
+        "Dear {B}, please read{!asks} this to the end before you are {~angry}.",
+        "Dear {B}, do you remember{!asks} your {O.adj} {O}? I have bad news{!apologises}.",
+        "Dear {B}, I could not sleep{!feels} last night, so I am writing to you.",
+    ),
+    (
+        "It was I who broke{!breaks} your {O}, {B}.",
+        "I took{!takes} your {O} {P.to} without asking, {B}, and there I lost it.",
+        "Your {O.adj} {O} fell{!breaks} from my hands {P.at}, {B}.",
+        "I told you{!tricks}, {B}, that {C} had your {O}, but I had it all the time.",
+        "I quarrelled{!quarrels} with you about the {O}, {B}, and I was wrong.",
+    ),
+    (
+        "{C} saw it{!discovers} and said that I should write to you.",
+        "At first I hid{!hides} it and was {~afraid}.",
+        "I was {~sorry}{!feels} as soon as I got home.",
+        "I looked{!searches} for you {P.at}, but you had gone.",
+        "",
+    ),
+    (
+        "Please forgive{!apologises} me, {B}.{#}",
+        "I am {~sorry}{!apologises}, {B}, and I will not do it again.{#}",
+        "Can you forgive{!apologises} me, {B}?{#}",
+    ),
+    (
+        "I will give{!gives} you my {X.adj} {X}, if you want it.",
+        "Tomorrow I will bring{!promises} you {F} and my {X}.",
+        "{C} and I will mend{!mends} the {O} or make you a new one.",
+        "You may have{!gives} my {X} as long as you like.",
+    ),
+    ("With love,{!ends} {A}", "Your friend, I hope,{!ends} {A}", "Your {~sorry} friend,{!ends} {A}"),
+)  # fmt: skip
+
+GOOD_DAY_DIARY = _plot(
+    "a diary of a good day", "diary", "a day with a friend",
+    (
+        "Dear diary, today was {a:W}{!weather} day.",
+        "Dear diary, my name is {A}{!introduces}, and this is my day.",
+        "This is the diary of {A}{!introduces}. Today I woke up{!describes} early.",
+        "Monday. Dear diary, I slept{!rests} badly and got up before the sun.",
+        "Dear diary, I have{!writes} only a little ink, so I will be short.",
+        "Sunday, late. Dear diary, you will not believe{!writes} what happened today.",
+    ),
+    (
+        "In the morning I went{!travels} {P.to} with my {O}.",
+        "{B} came{!arrives} to my door with {a:O.adj} {O}.",
+        "I met{!meets} {B} {P.at}. {B} had{!owns} {a:O.adj} {O}.",
+        "{B} called{!speaks} me from the street and held up {a:O.adj} {O}.",
+        "After breakfast I carried{!carries} my {O.adj} {O} {P.to}, and there was {B}.",
+    ),
+    (
+        "{B} and I played{!plays}{#} with the {O} until noon.",
+        "{B} and I practised{!learns}{#} {K.ing} all day.",
+        "{B} and I sold{!sells}{#} the {O} for a big pot of {F}.",
+        "{B} wanted{!wants} to hide the {O}, so {B} and I hid it{#} <grass>.",
+        "I taught{!helps} {B} a song,{#} and {B} sang it to the {O}.",
+    ),
+    (
+        "Then {B} fell{!fails} into a puddle, and I had to laugh.",
+        "At noon {B} and I ate{!eats} {F}.",
+        "{B} told{!speaks} me a secret, but I will not write it here.",
+        "I was {~happy}{!feels}, and I think that {B} was {~happy} too.",
+        "On the way home, {B} and I saw{!finds} <sight>.",
+        "",
+    ),
+    (
+        "Now I am {~tired}{!feels}. Good night{!ends}, diary.",
+        "{B} gave{!gives} me the {O}, and now it is <spot>.",
+        "Tomorrow I will go{!promises} to see {B} again.",
+        "The {O} is{!describes} next to me while I write. Good night{!ends}.",
+        "I hope{!wants} that {B} sleeps well.",
+    ),
+)  # fmt: skip
+
+BAD_DAY_DIARY = _plot(
+    "a diary of a bad day", "diary", "a bad day",
+    (
+        "Dear diary, today I am {~sad}{!feels}.{#}",
+        "Dear diary, this was not a good day{!describes}.{#}",
+        "Dear diary, why does everything happen{!asks} to me?{#}",
+        "Friday. It was {W}{!weather}, and the day was bad{#} from the start.",
+        "This is the diary of {A}{!introduces}. I am {~angry}{!feels} with {B},{#} and I will tell you why.",
+    ),
+    (
+        "In the morning I lost{!loses} my {O.adj} {O} {P.at}.",
+        "First I dropped{!breaks} my {O.adj} {O}, and it broke.",
+        "{B} took{!takes} my {O} and did not ask.",
+        "{B} and I quarrelled{!quarrels} about the {O.adj} {O}.",
+        "I forgot{!loses} my {O} {P.at}, and when I came back, {B} had it.",
+    ),
+    (
+        '"It is only {a:O}{!speaks}," said {B}, but I love that {O}.',
+        "I told{!speaks} {B} about the {O}, and {B} laughed at me.",
+        "I cried{!feels} a little, and {B} saw it.",
+        "Then it began to rain{!weather}, and there was no {F} left at home.",
+        "I looked{!searches} for the {O} until I was {~tired}.",
+    ),
+    (
+        "In the evening {B} came{!arrives} with some {F} and was {~sorry}.",
+        "At last {B} said sorry{!apologises} to me, and I said sorry to {B}.",
+        "Later {C} mended{!mends} the {O}, and now it is nearly as good as before.",
+        "In the end, {B} found{!finds} the {O} <spot>.",
+        "I have not forgiven{!refuses} {B} yet. Perhaps tomorrow{!thinks}.",
+    ),
+    (
+        "Good night{!ends}, diary. Tomorrow will be better{!thinks}.",
+        "Now I am {~calm}{!feels} again.",
+        "I put{!rests} the {O} <spot> and blew out the light.",
+        "Still, {B} is{!ends} my friend.",
+        "Tomorrow I will speak{!promises} to {B}.",
+    ),
+)  # fmt: skip
+
+RECIPE = _plot(
+    "a recipe", "recipe", "how to make a dish",
+    (
+        "How to make{!explains}{#} {F} as {A} makes it.",
+        "This is{!explains}{#} the way {A} the {A.kind} makes {F}.",
+        "For a good dish of {F} you need{!explains}{#} a pot, a fire and some time.",
+        "{A} taught me{!explains}{#} how to make {F}.",
+        "Do you like{!asks} {F}? Here is how to make{!explains}{#} {F} for [two|four|six].",
+    ),
+    (
+        "First, wash{!explains} your hands and [your ears|the table|the big pot].",
+        "First, put{!makes} some water in a pot and light the fire.",
+        "First, take{!makes} the biggest bowl you have.",
+        "First, call{!asks} a friend to help you.",
+    ),
+    (
+        "Then pour in{!makes} some milk and a little salt.",
+        "Then take{!makes} the {F} and add a little salt.",
+        "Next, cut{!makes} an onion and try not to cry.",
+        "Next, stir{!makes} [slowly|for a long time|to the left, never to the right].",
+        "Then add{!makes} butter, as {A} always does.",
+    ),
+    (
+        "Wait{!waits} until it smells good.",
+        "Now wait{!waits} as long as it takes to sing [two songs|one long song].",
+        "Do not let it burn{!warns}, for {A} never does.",
+        "If it is too thick{!explains}, add some water. If it is too thin{!explains}, wait.",
+        "Taste it{!eats}, but only once. {A} always tastes{!eats} it twice.",
+    ),
+    (
+        "Eat{!eats} the {F} while it is hot.",
+        "Give{!gives} the first plate to a friend. {A} gives{!gives} it to {B}.",
+        "{B} likes{!likes} {F} best with butter.",
+        "Now call{!eats} {B} to the table and eat the {F} together.",
+        "The {F} will be{!ends} even better the next day, says {A}.",
+    ),
+)  # fmt: skip
+
+THING_RECIPE = _plot(
+    "making a thing", "recipe", "how to make a thing",
+    (
+        "How to make{!explains}{#} {a:O}, by {A} the {A.kind}.",
+        "{A} knows how to make{!explains}{#} {a:O.adj} {O}, and this is how.",
+        "Anyone can make{!explains}{#} {a:O}, says {A}.",
+        "Do you want{!asks} {a:O}? {A} will tell you how to make{!explains}{#} {a:O}.",
+    ),
+    (
+        "First, draw{!makes} the {O} on paper.",
+        "First, ask{!asks} someone who has {a:O} to show it to you.",
+        "First, find{!finds} [some wood and a string|an old shirt|clay and a stick|paper and glue].",
+        "First, sit down{!thinks} and think about the {O}.",
+    ),
+    (
+        "Then cut{!makes}, fold and glue until it looks like {a:O}.",
+        "Then work{!makes} slowly. {A} needs{!waits} [two days|a week|one long winter] for one {O}.",
+        "Next, ask{!asks} {B} to hold it while you work.",
+        "Next, make{!makes} the {O} a little bigger than you need.",
+        "If it breaks{!breaks}, begin again. {A} broke{!breaks} seven before the first good {O}.",
+    ),
+    (
+        "Let the {O} dry{!waits} <spot>.",
+        "Paint{!makes} the {O} in any colour you like.",
+        "Now wait{!waits} a day and a night, and do not touch the {O}.",
+        "Try{!tries} the {O} {P.at}, where nobody can see you.",
+    ),
+    (
+        "Now you have{!succeeds} {a:O} of your own.",
+        "Write{!writes} your name on the {O}, as {A} does.",
+        "{A} gave{!gives} the first {O} to {B}. To whom will you give{!asks} yours?",
+        "The {O} of {A} is still{!ends} {P.at}.",
+    ),
+)  # fmt: skip
+
+PLOTS: tuple[Plot, ...] = (
+    *MINIS, NEWS, THANKS, SORRY, GOOD_DAY_DIARY, BAD_DAY_DIARY, RECIPE, THING_RECIPE,
+)  # fmt: skip
