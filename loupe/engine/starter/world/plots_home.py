@@ -159,7 +159,7 @@ PLOTS: tuple[Plot, ...] = (
                 "{A} tried to play{!plays} alone, but it is hard to play hide and seek with a [chair|broom|turnip].",
                 "The next morning {B} sat{!waits} by the window and felt {~sad}.",
                 "Nobody knocked on {A}'s door, and {A} felt{!feels} {~sad}.",
-                "In the evening {A} was {~bored}{!feels}, and even the [stars|soup|clock] seemed to be {~sad}.",
+                "In the evening {A} was {~bored}{!feels}, and even the clock seemed to tick more slowly.",
             ),
             (
                 (
@@ -167,7 +167,7 @@ PLOTS: tuple[Plot, ...] = (
                     "the snow|all the way from the {Q}]."
                 ),
                 "{A} thought{!thinks} about it all night and began to feel {~sorry}.",
-                '"What is a {O} without a friend?" thought{!thinks} {A}, and {A.he} was {~sorry}.',
+                '"What is {a:O} without a friend?" thought{!thinks} {A}, and {A.he} was {~sorry}.',
                 "Slowly {A} understood{!thinks} that {A.he} missed {B} more than any {O}.",
                 "{A.He} looked{!remembers} at an old picture of the two of them, and {A} felt {~sorry}.",
             ),
@@ -601,6 +601,569 @@ PLOTS: tuple[Plot, ...] = (
                 "A stranger is only a friend who has not yet been asked in{!teaches}.",
                 "By winter nobody could remember{!ends} the village without {B}.",
                 "And when the next newcomer came, it was {B} who knocked{!ends} on the door with some {F}.",
+            ),
+        ),
+    ),
+    Plot(
+        name="trade_at_the_market",
+        genre="story",
+        theme="a trade at the market",
+        stages=(
+            (
+                "On market day the streets smelled{!describes} of {F} and wet straw.",
+                "Early on {a:W} morning, {A}, {a:A.trait} {A.kind}, set out{!travels} for the market.",
+                '"Fresh {F}, loud hens, hats for every head!" called the sellers{!sells} at the market.',
+                "It was market day{!describes}, and {A}, {a:A.trait} {A.kind}, had no money at all.",
+                "What can you buy{!asks} with no money and {a:O.adj} {O}?",
+                (
+                    "Between the {P} and the {Q} there is{!describes} a market, and on {a:W} day {A}, {a:A.trait}"
+                    " {A.kind}, walked through it."
+                ),
+                "Under one arm {A}, {a:A.trait} {A.kind}, carried{!carries} {a:O.adj} {O} to the market.",
+            ),
+            (
+                "{A} had only {a:O.adj} {O} and hoped to trade{!wants}{#} it for something better.",
+                '"I will trade{!wants}{#} my {O} for something I really need," said {A}.',
+                "The {O.adj} {O} was all that {A} had, and {A.he} wanted to trade{!wants}{#} it.",
+                "Nobody had used {A}'s {O} for years, so {A.he} wanted to trade{!wants}{#} it.",
+                "{A} had {a:O.adj} {O} to trade{!wants}{#}, but nobody even looked at it.",
+            ),
+            (
+                "First {A} asked{!asks} a baker, but the baker only wanted [a broom|a goose|eggs].",
+                "An old sailor looked at the {O}, shook his head and refused{!refuses}.",
+                '"What would I do with {a:O}?" said{!refuses} the woman who sold eggs.',
+                "{A} walked{!searches} past the hats, past the hens and past a man who sold holes.",
+                "A farmer offered{!sells} three turnips for the {O}, and {A} said no.",
+                "{A} waited{!waits} beside the cheese until noon and began to feel {~bored}.",
+            ),
+            (
+                "Then, on the very last table, {A} saw{!finds} {a:X.adj} {X}.",
+                "But there, between a lamp and a sleeping cat, was{!finds} {a:X.adj} {X}.",
+                "At the end of the row {A} discovered{!finds} {a:X.adj} {X}, and {A.he} stopped at once.",
+                "Suddenly {A} saw{!finds} just what {A.he} had always wanted: {a:X.adj} {X}.",
+                "Something caught the light, and {A} turned and saw{!finds} {a:X.adj} {X}.",
+            ),
+            (
+                "The {X} belonged{!owns} to {B}, {a:B.trait} {B.kind} who was eating {F} behind the table.",
+                "Behind the table sat{!meets} {B}, {a:B.trait} {B.kind} with a feather behind one ear.",
+                '"Do not touch it," warned{!warns} {B}, {a:B.trait} {B.kind}, "unless you mean to buy it."',
+                "It was {B} who had brought{!owns} the {X} to the market, {B}, the {B.trait} {B.kind}.",
+                "The owner{!owns} of the {X} was {B}, {a:B.trait} {B.kind} who could count in nine languages.",
+            ),
+            (
+                '"My {O} for your {X}," {A} offered{!sells}.',
+                "{A} put the {O} on the table and asked{!asks} {B} for the {X}.",
+                '"Would you take my {O} for that {X}?" {A} asked{!asks} {B}.',
+                "{A} pointed at the {X}, held up the {O}, and asked{!asks} {B} to trade.",
+            ),
+            (
+                "{B} [knocked on|smelled|looked under|listened to] the {O} and thought{!thinks} for a long time.",
+                '"Your {O} is too old," {B} answered{!refuses}, and {A} was {~sad}.',
+                "{B} wanted{!asks} the {O} and a song as well, so {A} sang the longest song {A.he} knew.",
+                "{B} laughed and asked{!asks} for the {O} and some {F} too.",
+                '"Tell me one thing that your {O} has seen," said{!asks} {B}, and {A} told a story about a storm.',
+                "{B} shook {B.his} head{!refuses}, and then {B} looked at the {O} again.",
+            ),
+            (
+                "At last they shook hands: {B} took the {O}, and {A} took the {X}{!sells}.",
+                '"Done!" said {B}, and so the {O} was traded{!sells} for the {X}.',
+                "So {A} traded{!sells} the {O} for the {X}, and both of them were {~happy}.",
+                "In the end {B} agreed{!sells}, and the {O.adj} {O} changed places with the {X.adj} {X}.",
+                "The {O} went to {B}, the {X} went to {A}, and the trade was done{!sells}.",
+            ),
+            (
+                "{A} carried{!returns} the {X} home and was {~happy}.",
+                "{B} had wanted{!explains} {a:O} for years, and {A} had wanted {a:X} just as long.",
+                "All the way home {A} held{!carries} the {X} in front of {A.him} like a cake with candles.",
+                "That night {B} slept{!ends} with the {O} beside the bed.",
+                "What one person does not need, another has been looking for{!teaches}.",
+                "The next week {B} invited{!asks} {A} to supper, and they became friends.",
+            ),
+        ),
+    ),
+    Plot(
+        name="lie_comes_out",
+        genre="story",
+        theme="a lie that comes out",
+        stages=(
+            (
+                "There was nobody at home when {A}, {a:A.trait} {A.kind}, came{!arrives} to visit {B}.",
+                "In a house near the {P}, {B}, {a:B.trait} {B.kind}, owned{!owns} {a:O.adj} {O}.",
+                '"Take good care of my {O}," {B} told{!warns} {A}, {a:A.trait} {A.kind}.',
+                "While {B}, {a:B.trait} {B.kind}, was away, {A} played{!plays} with {B}'s {O.adj} {O}.",
+                "On {a:W} afternoon {A}, {a:A.trait} {A.kind}, was alone{!describes} in {B}'s kitchen.",
+                (
+                    "In the house of {B}, the {B.trait} {B.kind}, {A} saw{!finds} {a:O.adj} {O} and could not "
+                    "leave it alone."
+                ),
+            ),
+            (
+                "{A} climbed on a chair to see better, and {B}'s {O} fell and broke{!breaks}.",
+                "{A} took {B}'s {O} {P.to}, and there {A.he} lost{!loses} it.",
+                "{A} dropped {B}'s {O} into the [soup|well|fire], and it was gone{!loses}.",
+                "One careless step, and {A} had broken{!breaks} {B}'s {O}.",
+                "{A} ran through the rain with {B}'s {O}, and it was ruined{!breaks}.",
+            ),
+            (
+                '"It was [the cat|a goose|a thief with a red beard]," {A} lied{!tricks}{#}, when {B} came home.',
+                "When {B} asked about the {O}, {A} told a lie{!tricks}{#} and said that the wind had done it.",
+                "{A} was {~afraid} of the truth and told {B} a lie{!tricks}{#}: a goose had done it.",
+                '"There was never {a:O} in this house," {A} lied{!tricks}{#} to {B}.',
+                "Then {B} came in, and before {A} could stop it, a lie{!tricks}{#} jumped out of {A.his} mouth.",
+            ),
+            (
+                "{B} believed it and went out to look{!searches} for [the thief|the goose|the cat].",
+                '"How strange," said{!speaks} {B}, and looked at {A} for a long time.',
+                "{B} was {~sad}{!feels} about the {O}, but {B.he} believed every word.",
+                "{B} put the poor cat outside in the cold and was {~angry}{!feels}.",
+                "{B} thanked{!thanks} {A} for the news and poured {A.him} a cup of tea.",
+            ),
+            (
+                "The lie sat in {A}'s stomach{!feels} like a cold stone.",
+                "That night {A} could not sleep{!feels} and was {~worried}.",
+                "One lie needs another, and soon {A} had told{!tricks} three.",
+                "Every time {A} met{!meets} {B}, {A.he} looked at the ground.",
+                "At supper {A} could not eat{!feels} {A.his} {F}, not even one bite.",
+                "The [cat|clock|picture on the wall] seemed to stare at {A}, who was {~worried}{!feels}.",
+            ),
+            (
+                "Then {B} found{!finds} a piece of the {O} [under a rug|in {A}'s pocket|behind the stove].",
+                "But a neighbour had been at the window, and told{!discovers} {B} what had happened.",
+                '"There are no geese in this village," {B} remembered{!remembers} the next day.',
+                "But a small brother of {A} had seen everything and told{!discovers} everyone {P.at}.",
+                "The next morning {B} noticed{!discovers} that the story was a different one every time.",
+            ),
+            (
+                '"You lied to me," said{!discovers} {B}, and {A} turned red.',
+                '"Please tell me the truth," {B} asked{!asks} {A}.',
+                "{B} did not shout, but looked{!asks} at {A} and waited.",
+                "So the lie came out{!discovers}, and {B} was {~angry}.",
+                "{B} asked{!asks} one quiet question, and {A} began to cry.",
+            ),
+            (
+                '"It was me," {A} confessed{!apologises}, "and I feel {~sorry}."',
+                "Then {A} told the whole truth{!explains} and was {~sorry}.",
+                "{A} was {~sorry}{!apologises} and told {B} everything, from the beginning to the end.",
+                "{A} apologised{!apologises} to {B} and also to the [cat|goose], which was only fair.",
+            ),
+            (
+                '"I can get another {O}, but not another friend," said{!forgives} {B}.',
+                "{B} forgave{!forgives} {A}, and {A} felt as light as a feather.",
+                "{B} was quiet for a while and then forgave{!forgives} {A}.",
+                "For a month {A} swept the floor for {B}, and then it was forgiven{!forgives}.",
+                "{A} gave{!gives} {B} {a:X.adj} {X} in place of the {O}, and {B} smiled.",
+            ),
+            (
+                "A lie runs fast, but the truth catches{!teaches} it in the end.",
+                "The truth is hard to say once{!teaches}, but a lie must be told again and again.",
+                "That night {A} slept{!rests} better than {A.he} had slept all week.",
+                "After that, {A} never told{!ends} a lie again, except about the taste of {B}'s {F}.",
+                "And {A} never blamed{!ends} a goose again.",
+            ),
+        ),
+    ),
+    Plot(
+        name="birthday_surprise",
+        genre="story",
+        theme="a birthday surprise",
+        stages=(
+            (
+                '"Do you know what day it is tomorrow?" {A} whispered{!asks} to the neighbours.',
+                "In three days {B}, the {B.trait} {B.kind}, would be [seven|ten|a hundred] years old{!introduces}.",
+                "On the calendar in {A}'s kitchen there was{!describes} a red ring around one day.",
+                (
+                    "Paper stars were hanging{!describes} in a tree {P.at}, and {A}, {a:A.trait} {A.kind}, was "
+                    "cutting more."
+                ),
+                "On {a:W} morning {B}, {a:B.trait} {B.kind}, talked{!speaks} of nothing but cake.",
+                (
+                    "One {W} evening {A}, {a:A.trait} {A.kind}, counted{!discovers} the days on {A.his} fingers "
+                    "and jumped up."
+                ),
+            ),
+            (
+                "{A} wanted to give {B} a birthday surprise{!wants}{#}.",
+                "It was almost {B}'s birthday, and {A} had planned a surprise{!thinks}{#}.",
+                '"We must not tell {B}," said {A}, "because the party is a surprise{!hides}{#}."',
+                "For {B}'s birthday, {A} had a secret plan{!thinks}{#}.",
+                "{A} wanted a birthday that {B} would never forget, so {A.he} made a secret plan{!thinks}{#}.",
+            ),
+            (
+                "{A} searched{!searches} everywhere {P.at} for the right present and found {a:O.adj} {O}.",
+                "With {A.his} last coins {A} bought{!sells} {a:O.adj} {O} for {B}.",
+                "{A} knew that {B} had always wanted{!wants} {a:O.adj} {O}.",
+                "All week {A} worked in secret and made{!makes} {a:O.adj} {O} with {A.his} own hands.",
+                "In the attic {A} had hidden{!hides} a present, {a:O.adj} {O} with a ribbon around it.",
+            ),
+            (
+                "The baker made{!makes} a cake so tall that it needed its own chair.",
+                "The neighbours came{!helps} to help, and everyone brought {F}.",
+                "{A} hid{!hides} the {O} [under the bed|behind the stove|in a heap of leaves], where {B} never looked.",
+                "{A} invited{!asks} everybody, even the grumpy [postman|miller|captain].",
+                "{A} practised{!learns} a birthday song until the dog left the house.",
+            ),
+            (
+                '"Why are you carrying {a:O}?" {B} asked{!asks} suddenly, and {A} had to think fast.',
+                '"Shall we go for a walk?" {B} asked{!asks}, but {A} said no and shut the door.',
+                "When {B} passed by, everyone stopped talking{!hides} and looked at the sky.",
+                "{B} saw{!discovers} flour on {A}'s nose, but {A} only talked about the weather.",
+                "Twice {B} came too early, and twice {A} hid{!hides} the {O} behind {A.his} back.",
+            ),
+            (
+                "When the day came, nobody said a word to {B}, who was {~sad}{!feels}.",
+                '"They have all forgotten me," thought{!thinks} {B}, and {B.he} felt {~sad}.',
+                "On the morning of the birthday {B} waited{!waits} by the door, but no one knocked.",
+                "All day {B} sat{!waits} alone with a bowl and a spoon and felt {~sad}.",
+                "{B} looked into the letter box{!searches} four times, and it was empty four times.",
+            ),
+            (
+                "In the evening {A} came and led{!travels} {B} {P.to}, where it was very dark.",
+                'Then {A} sent{!writes} a note: "Come {P.to} at six, and bring a spoon."',
+                '"I have lost something {P.at}," said{!tricks} {A}, "so please come and help me look."',
+                "At six o'clock {A} put a scarf over {B}'s eyes and led{!travels} {B.him} {P.to}.",
+                "At last {A} knocked on the door and asked{!asks} {B} to come along.",
+            ),
+            (
+                '"Surprise!" [shouted|sang|called]{!celebrates} a hundred voices, and all the lamps were lit.',
+                (
+                    "Suddenly there was light and music{!celebrates}, and {B} was so {~surprised} that {B.he} sat"
+                    " down on the cake."
+                ),
+                "Then everyone jumped out and cheered{!celebrates}, and {B} was {~surprised}.",
+                "From behind every [barrel|bush|chair] somebody jumped out{!celebrates} and began to sing for {B}.",
+                "{B} opened {B.his} eyes and saw{!celebrates} lamps, flags and all {B.his} friends.",
+            ),
+            (
+                "{A} gave{!gives} {B} the {O}, and {B} held it tight.",
+                '"This is for you," said{!gives} {A}, and put the {O} into {B}\'s arms.',
+                "Then {B} opened{!discovers} the present, and inside was the {O.adj} {O}.",
+                "Everyone clapped when {A} gave{!gives} {B} the {O}.",
+            ),
+            (
+                "They ate{!eats} {F} and danced until the candles were small.",
+                '"You did not forget me," said{!speaks} {B}, who was {~happy}.',
+                "{B} was {~grateful}{!feels} and gave {A} the biggest piece of cake.",
+                "It was the best birthday{!ends} that {B} had ever had.",
+                "And already {B} was planning{!ends} a surprise for {A}.",
+                "That night {B} fell asleep{!rests} with the {O} beside {B.his} pillow.",
+            ),
+        ),
+    ),
+    Plot(
+        name="jealous_friend",
+        genre="story",
+        theme="being jealous of a friend",
+        stages=(
+            (
+                "Everyone {P.at} was talking{!speaks} about {B} and the new {O}.",
+                '"Look what I have!" cried{!speaks} {B}, {a:B.trait} {B.kind}, and held up {a:O.adj} {O}.',
+                "One {W} morning {B}, {a:B.trait} {B.kind}, came{!arrives} down the street with {a:O.adj} {O}.",
+                (
+                    "Side by side lived{!lives} {A}, {a:A.trait} {A.kind}, and {B}, {a:B.trait} {B.kind}, who had"
+                    " {a:O.adj} {O}."
+                ),
+                "Through the window {A}, {a:A.trait} {A.kind}, saw{!discovers} {B} with {a:O.adj} {O}.",
+                "At the fair {B}, {a:B.trait} {B.kind}, won{!wins} {a:O.adj} {O}, and everybody cheered.",
+            ),
+            (
+                "{A} looked at {B}'s {O} and was {~jealous}{!feels}{#}.",
+                "Everyone praised the {O}, and {A} became {~jealous}{!feels}{#} of {B}.",
+                '"Why does {B} have {a:O} and not I?" thought {A}, who was {~jealous}{!feels}{#}.',
+                "The more {A} looked at the {O}, the more {~jealous}{!feels}{#} {A.he} became.",
+                "{A} clapped with the others, but inside {A.he} was {~jealous}{!feels}{#}.",
+            ),
+            (
+                "{A} had {a:X.adj} {X}, but now it looked{!describes} small and dull.",
+                '"My {X} is much better," said{!speaks} {A} loudly, but nobody was listening.',
+                "{A} kicked{!describes} the old {X}, which had never done any harm.",
+                "At home {A} put the {X.adj} {X} in a corner and felt{!feels} {~sad}.",
+                "Until that day {A} had been {~happy}{!feels} with {A.his} {X}.",
+                "{A} had once loved{!likes} {A.his} {X.adj} {X}, but now {A.he} did not even look at it.",
+            ),
+            (
+                "At night {A} dreamed{!wants} that the {O} was too big for the house and rolled away.",
+                "{A} walked{!describes} the long way home so as not to see the {O}.",
+                "{A} did not answer{!refuses} when {B} asked {A.him} to come and play.",
+                "{A} told{!tricks} everyone that the {O} had been found in a ditch, and that was not true.",
+                "All day {A} was {~angry}{!feels}, first with {B}, then with the {O}, then with a [cup|hen|cloud].",
+            ),
+            (
+                "One evening {A} crept into {B}'s garden and took{!takes} the {O}.",
+                "So {A} hid{!hides} {B}'s {O} behind a barrel, where no one would look.",
+                "One dark night {A} carried off{!takes} the {O} under {A.his} coat.",
+                "When no one was looking, {A} took{!takes} the {O} and ran {P.to}.",
+                '"I only want to hold it," said{!takes} {A}, and then {A.he} ran away with the {O}.',
+            ),
+            (
+                "But the {O} was no fun{!discovers} at all with nobody to see it.",
+                "Now {A} had the {O}, but {A.he} could not show it to anyone{!explains}.",
+                "{A} sat{!hides} in the dark with the {O}, and {A.he} was {~sad}.",
+                "From behind a tree {A} saw{!discovers} {B} looking under every leaf, and {B} was {~sad}.",
+                "Then {A} heard{!discovers} that {B} was crying, and {A} felt {~sorry}.",
+            ),
+            (
+                "{A} felt {~sorry} and brought{!returns} the {O} back before breakfast.",
+                '"I took it," {A} confessed{!apologises} to {B}, "because I wanted to have what you have."',
+                "With slow steps {A} went to {B} and apologised{!apologises}.",
+                "{A} put the {O} into {B}'s hands and apologised{!apologises} three times.",
+                "{A} knocked at {B}'s door and gave{!gives} the {O} back, and {A.his} ears were red.",
+            ),
+            (
+                '{B} was {~surprised}{!feels}. "But I always wanted {a:X} like yours," {B.he} said{!speaks}.',
+                '"And I was {~jealous}{!explains} of your {X}," {B} told {A}.',
+                "{B} looked at the {O}, then at {A}, and forgave{!forgives} {A.him}.",
+                '"You could have asked me," said{!forgives} {B}, and took {A}\'s hand.',
+                "{B} was {~angry}{!feels} for as long as it takes to boil an egg, and then it was over.",
+            ),
+            (
+                "So they played{!plays} with the {O} and the {X} together.",
+                "In the evening the {O} and the {X} stood{!ends} side by side, and so did {A} and {B}.",
+                "From then on they shared{!ends} the {O} on some days and the {X} on others.",
+                "At home {A} looked at the {X} and was {~happy}{!feels} with it again.",
+                "A thing looks brighter in another hand{!teaches}, but it is the same thing.",
+                "{A} and {B} ate{!eats} {F} together, and {A} felt {~calm}.",
+            ),
+        ),
+    ),
+    Plot(
+        name="caring_for_the_sick",
+        genre="story",
+        theme="caring for a sick friend",
+        stages=(
+            (
+                "It was the third day{!waits}, and the curtains in {B}'s house were still closed.",
+                "One {W} morning {B}, {a:B.trait} {B.kind}, did not come{!waits} to the door.",
+                '"Achoo!" came{!speaks} a sound from the house of {B}, the {B.trait} {B.kind}.',
+                (
+                    "Every day {A}, {a:A.trait} {A.kind}, and {B}, {a:B.trait} {B.kind}, met{!meets} {P.at}, but "
+                    "on {a:W} Tuesday {B} did not come."
+                ),
+                "Where was{!asks} {B}, the {B.trait} {B.kind} who was never late?",
+                "All night the wind had blown{!weather} through the window of {B}, the {B.trait} {B.kind}.",
+            ),
+            (
+                "{B} lay in bed and was ill{!explains}{#}, with a nose as red as a berry.",
+                "{A} looked in and saw that {B} was ill{!discovers}{#}.",
+                "{B} had a fever and could hardly speak, because {B.he} was so ill{!explains}{#}.",
+                '"I am ill{!explains}{#}," said {B} in a voice like a rusty gate, when {A} came to visit.',
+                "{B} had fallen into cold water, and now {B.he} was ill{!explains}{#}.",
+            ),
+            (
+                "{A} was {~worried}{!feels} and ran for the doctor without a coat.",
+                "{A}, {B}'s best friend, was {~worried}{!feels} and put down everything at once.",
+                '"I am here now," said{!helps} {A}, who was {a:A.trait} {A.kind}.',
+                '"Stay in bed," {A} told{!warns} {B}, and took off {A.his} coat.',
+                "{A} felt{!feels} {B}'s hot head and was {~worried}.",
+            ),
+            (
+                "The doctor came{!arrives} on a donkey and left a bottle of green medicine.",
+                "The doctor said{!explains}: sleep, warm drinks and no dancing.",
+                "{A} lit the fire and filled{!helps} the kettle, and the windows turned white.",
+                "{A} brought{!gives} {F}, a clean pillow and seven handkerchiefs.",
+                "First {A} shut{!helps} the window, and then {A.he} warmed a brick for {B}'s feet.",
+            ),
+            (
+                "{B} did not want to take{!refuses} the medicine and hid under the blanket.",
+                '"It tastes like [old boots|a wet dog|burnt socks]," said{!refuses} {B}, and shut {B.his} mouth.',
+                "{B} ate{!eats} two spoons of {F} and fell asleep.",
+                '"Tell me something," {B} asked{!asks}, "because I am {~bored}."',
+                "Outside, the others were {K.ing}{!describes}, and {B} felt {~sad}.",
+            ),
+            (
+                (
+                    "So {A} told{!speaks} a story about a [whale that lived in a teapot|king with no chairs|snail"
+                    " that sailed to the moon]."
+                ),
+                "{A} played{!plays} with a puppet made of an old sock until {B} had to smile.",
+                "All night {A} sat{!helps} by the bed and held {B}'s hand.",
+                "{A} put{!gives} {a:O.adj} {O} on the bed, so that {B} had something nice to look at.",
+                "{A} drank a spoon of the medicine too and made a terrible face{!helps}, and {B} laughed.",
+            ),
+            (
+                "On the second night the fever grew{!danger}, and {A} was {~afraid}.",
+                "The clock struck two, then three, and {A} was {~tired} but did not sleep{!waits}.",
+                "In the dark {B} saw{!danger} strange things on the ceiling, and {A} did not go home.",
+                "Neighbours came{!helps} with wood, with {F} and with good advice.",
+                "{A} changed the wet cloth{!helps} on {B}'s head again and again.",
+            ),
+            (
+                "Then, in the morning, the fever was gone{!succeeds}.",
+                "After four days {B} sat up{!succeeds} and asked for {F}.",
+                "One morning {B} woke up and was well{!succeeds} again.",
+                '"I am hungry," said{!succeeds} {B}, and {A} was {~happy} to hear it.',
+                "When the sun came in, {B} got up{!succeeds} and danced slowly around the chair.",
+            ),
+            (
+                '"Thank you{!thanks}, {A}," said {B}, who was {~grateful}.',
+                "{B} was {~grateful}{!feels} and gave {A} {a:X.adj} {X}.",
+                "{A} was {~happy}{!feels}, and they ate {F} by the open window.",
+                "But the next morning it was {A} who sneezed{!ends}, and {B} who brought the medicine.",
+                "A week later they were {K.ing}{!ends} together again.",
+                "And {B} kept{!ends} the empty medicine bottle and put a flower in it.",
+                "Medicine helps, and sleep helps, but a friend helps{!teaches} most of all.",
+            ),
+        ),
+    ),
+    Plot(
+        name="noise_in_the_attic",
+        genre="story",
+        theme="a strange noise at night",
+        stages=(
+            (
+                "In the middle of the night there was a bump, and {A}, {a:A.trait} {A.kind}, woke up{!discovers}.",
+                "It was {a:W} night{!weather}, and {A}, {a:A.trait} {A.kind}, lay in bed and listened.",
+                "The house of {A}, the {A.trait} {A.kind}, was{!describes} old and tall and full of corners.",
+                '"Did you hear that?" {A} whispered{!asks} to {A.his} pillow.',
+                (
+                    "The clock had just struck [twelve|one|two]{!describes}, and {A}, {a:A.trait} {A.kind}, was "
+                    "wide awake."
+                ),
+                "There was a house near the {P} where {A}, {a:A.trait} {A.kind}, lived{!lives} with two old clocks.",
+            ),
+            (
+                "There was a noise{!discovers}{#} above {A.his} head, and it came from the attic.",
+                "Something was walking{!danger}{#} about in the attic, and it was not a mouse.",
+                "A strange noise{!discovers}{#} came down from the attic: bump, scratch, bump.",
+                (
+                    "From the attic {A} heard{!discovers}{#} a noise like a [spoon in a bucket|chair on one "
+                    "leg|sack of nuts]."
+                ),
+                "Up in the dark attic, something made a noise{!discovers}{#} and stopped, and made it again.",
+            ),
+            (
+                "{A} was {~afraid}{!feels} and pulled the blanket up to {A.his} nose.",
+                '"It is a ghost, and a heavy one," thought{!fears} {A}, who was {~afraid}.',
+                "{A} was so {~afraid}{!feels} that even {A.his} slippers shook.",
+                "{A} hid{!hides} under the bed, but there was a spider, so {A.he} came out again.",
+                "{A} counted{!waits} to a hundred, but the noise did not go away.",
+            ),
+            (
+                "So {A} ran across the road and woke{!asks} {B}, {a:B.trait} {B.kind}.",
+                "{B}, {a:B.trait} {B.kind} who was staying for the night, woke up{!meets} too.",
+                "{A} called{!asks} from the window for {B}, {a:B.trait} {B.kind} who lived next door.",
+                "{A} knocked on the wall three times, which meant{!asks}: come quickly, {B}!",
+                "At that moment {B}, {a:B.trait} {B.kind}, came{!arrives} in with a candle and one sock.",
+            ),
+            (
+                '"There is no such thing as a ghost," said{!speaks} {B}, but {B.his} voice was very small.',
+                '"We must go up and look," said{!dares} {B}, and {A} held on to {B.him}.',
+                "{B} was {~afraid}{!feels} too, but did not say so.",
+                "For courage they first ate{!eats} some {F}, and then some more.",
+                "{A} took {a:O.adj} {O} in one hand and {B}'s sleeve in the other, and tried to be brave{!dares}.",
+            ),
+            (
+                "Step by step {A} and {B} climbed{!dares} the dark stairs.",
+                "{A} went first with {a:O.adj} {O}, and {B} followed{!dares} with the candle.",
+                "The ninth step groaned, and {A} and {B} nearly fell{!danger} all the way down again.",
+                "Very slowly {B} opened{!dares} the attic door, and it creaked.",
+                "A cold wind blew{!danger} down the stairs, and the candle went out.",
+            ),
+            (
+                "Something white moved{!danger} in the corner, and {A} screamed.",
+                "Two yellow eyes looked{!danger} at them out of the dark.",
+                "In the corner the old {X} was moving{!danger} all by itself.",
+                "Bump, scratch, bump: something was coming nearer{!danger}.",
+                '"Who is there?" called{!asks} {A}, and something sneezed.',
+            ),
+            (
+                "But it was only an owl that had fallen{!discovers} down the chimney and could not get out.",
+                "But when {B} lit a match, they saw{!discovers} a family of hedgehogs in the {X.adj} {X}.",
+                "But the ghost was{!discovers} a goat with a curtain on its horns.",
+                "But it was just the wind, pushing{!discovers} the {X.adj} {X} against the wall.",
+                "And out came{!discovers} a very small kitten with {a:X} tied to its tail.",
+            ),
+            (
+                "{A} was so {~surprised}{!feels} that {A.he} sat down on {a:O.adj} {O}.",
+                "{B} began to laugh{!speaks}, and then {A} laughed too, until the whole house shook.",
+                '"So that is our ghost," said{!speaks} {B}, and {A} felt {~calm}.',
+                '"Hello," said{!greets} {A}, who was {~calm} again.',
+                "They left{!gives} some {F} in the attic and went back to bed.",
+                "A noise in the dark is always bigger than the thing that makes it{!teaches}.",
+                "{A} and {B} laughed{!speaks} out loud and went back to bed.",
+                "Most ghosts go away when you look{!teaches} at them.",
+                "In the morning {A} told{!ends} everyone about it, and the ghost had grown twice as big.",
+            ),
+        ),
+    ),
+    Plot(
+        name="school_play",
+        genre="story",
+        theme="a school play",
+        stages=(
+            (
+                '"Who will be the dragon?" asked{!asks} the teacher one {W} morning.',
+                "On the school door hung{!describes} a big yellow note.",
+                "All the chairs in the hall stood in rows{!describes}, and behind the curtain somebody was shaking.",
+                "It was {a:W} evening{!weather}, and the whole village was walking to the school.",
+                "In the last row of the school sat{!introduces} {A}, {a:A.trait} {A.kind}.",
+                "Once a year the hall of the school turned into a [castle|stormy sea|forest]{!describes}.",
+                (
+                    "At the school there was{!introduces} {a:A.trait} {A.kind} named {A}, who spoke so quietly "
+                    "that only mice could hear."
+                ),
+            ),
+            (
+                "The school was putting on a play{!explains}{#}, and {A} wanted to be in it.",
+                "There was going to be a play{!explains}{#}, and everyone wanted to be the [king|queen|dragon].",
+                "In the school play{!explains}{#} {A} was a tree, and {B} was the [king|queen|dragon].",
+                "{A} was given the biggest part in the school play{!explains}{#}.",
+                (
+                    '"You shall play{!asks}{#} the [hero|king|old tree]," the teacher told {A}, "in this year\'s '
+                    'school play."'
+                ),
+            ),
+            (
+                '{A} had only one line{!explains}: "Here comes the king with {a:O.adj} {O}!"',
+                "For the play {A} needed{!wants} {a:O.adj} {O}, and {A.he} painted it twice.",
+                "All {A} had to do was carry{!carries} {a:O.adj} {O} across the stage.",
+                "{A} had forty lines{!explains} and {a:O.adj} {O} to hold.",
+                "{A} wore{!describes} a paper crown and carried {a:O.adj} {O}.",
+            ),
+            (
+                "{A} practised{!learns} in the bath, in bed and in front of the cows.",
+                "Every day {A} and {B}, {a:B.trait} {B.kind}, practised{!learns} {P.at}.",
+                "{A.He} said{!learns} the words to a [lamp|hen|turnip] again and again.",
+                "{B}, {a:B.trait} {B.kind}, painted{!makes} a moon for the stage, and {A} learned the words.",
+                "{A} practised{!learns} so much that even the baker knew the words.",
+            ),
+            (
+                "But on the great night {A} was so {~worried}{!feels} that {A.his} knees knocked.",
+                '"What if I forget my words?" {A} asked{!asks} {B}, feeling {~worried}.',
+                "{A} looked through a hole in the curtain, saw{!discovers} two hundred eyes, and was {~afraid}.",
+                "{A} was {~excited}{!feels} and put both shoes on the wrong feet.",
+                "Behind the curtain {A} ate{!eats} some {F} and felt {~worried}.",
+            ),
+            (
+                "The curtain opened, and {A} opened {A.his} mouth, but the words were gone{!fails}.",
+                "The music began, but {A} tripped and fell{!fails}, and the {O} rolled off the stage.",
+                "When the curtain went up, {A} had forgotten{!fails} every single word.",
+                "At the very first word the painted moon came down{!breaks} and hit {A} on the head.",
+                (
+                    "{A} walked out into the light, and the {O} flew{!fails} out of {A.his} hands and landed in "
+                    "the mayor's lap."
+                ),
+            ),
+            (
+                "From behind the paper forest, {B} whispered{!helps} the words.",
+                "Then {B}, who was {a:B.trait} {B.kind}, jumped onto the stage and helped{!helps} {A}.",
+                "{B} began to sing{!helps}, as if it were all part of the play.",
+                '"The poor king has lost his tongue," said{!helps} {B}, thinking quickly, and the people laughed.',
+                "Then {B} gave{!helps} {A} a smile and pointed at the {O}, and {A} remembered.",
+            ),
+            (
+                "{A} took a deep breath and said{!succeeds} every word, loud and clear.",
+                "{A} bowed, picked up the {O} and went on{!succeeds} as if nothing had happened.",
+                "So {A} made up{!succeeds} new words, and they were funnier than the old ones.",
+                "{A} laughed, everyone laughed too, and the play went on{!succeeds}.",
+                "Now {A} felt{!dares} {~hopeful}, and {A.his} voice filled the hall.",
+            ),
+            (
+                "At the end the people clapped{!celebrates} until the lamps shook, and {A} was {~happy}.",
+                '"We did it, {B}!" cried{!celebrates} {A}, who was {~happy}.',
+                "{A} and {B} bowed{!celebrates} together, nine times, hand in hand.",
+                "Afterwards {A} thanked{!thanks} {B}, and there was {F} for everyone.",
+                "A mistake is only the end of the play if you stop{!teaches} there.",
+                "And next year, said{!ends} {A}, {A.he} would like to be the dragon.",
             ),
         ),
     ),
