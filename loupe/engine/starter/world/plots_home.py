@@ -167,7 +167,7 @@ PLOTS: tuple[Plot, ...] = (
                     "the snow|all the way from the {Q}]."
                 ),
                 "{A} thought{!thinks} about it all night and began to feel {~sorry}.",
-                '"What is {a:O} without a friend?" thought{!thinks} {A}, and {A.he} was {~sorry}.',
+                '"What is {a:O} without a friend?" thought{!thinks} {A}, and {A.he} felt {~sorry}.',
                 "Slowly {A} understood{!thinks} that {A.he} missed {B} more than any {O}.",
                 "{A.He} looked{!remembers} at an old picture of the two of them, and {A} felt {~sorry}.",
             ),
@@ -615,10 +615,7 @@ PLOTS: tuple[Plot, ...] = (
                 '"Fresh {F}, loud hens, hats for every head!" called the sellers{!sells} at the market.',
                 "It was market day{!describes}, and {A}, {a:A.trait} {A.kind}, had no money at all.",
                 "What can you buy{!asks} with no money and {a:O.adj} {O}?",
-                (
-                    "Between the {P} and the {Q} there is{!describes} a market, and on {a:W} day {A}, {a:A.trait}"
-                    " {A.kind}, walked through it."
-                ),
+                "Along the road to the market came{!travels} {A}, {a:A.trait} {A.kind}, with {a:O.adj} {O}.",
                 "Under one arm {A}, {a:A.trait} {A.kind}, carried{!carries} {a:O.adj} {O} to the market.",
             ),
             (
@@ -705,17 +702,20 @@ PLOTS: tuple[Plot, ...] = (
                 "{A} ran through the rain with {B}'s {O}, and it was ruined{!breaks}.",
             ),
             (
-                '"It was [the cat|a goose|a thief with a red beard]," {A} lied{!tricks}{#}, when {B} came home.',
-                "When {B} asked about the {O}, {A} told a lie{!tricks}{#} and said that the wind had done it.",
+                '"It was a goose," {A} lied{!tricks}{#}, when {B} came home.',
+                "When {B} asked about the {O}, {A} told a lie{!tricks}{#} and blamed a goose.",
                 "{A} was {~afraid} of the truth and told {B} a lie{!tricks}{#}: a goose had done it.",
-                '"There was never {a:O} in this house," {A} lied{!tricks}{#} to {B}.',
-                "Then {B} came in, and before {A} could stop it, a lie{!tricks}{#} jumped out of {A.his} mouth.",
+                '"A goose came in through the window and did it," {A} lied{!tricks}{#} to {B}.',
+                (
+                    "Then {B} came in, and before {A} could stop it, a lie{!tricks}{#} jumped out of {A.his} "
+                    'mouth: "It was a goose."'
+                ),
             ),
             (
-                "{B} believed it and went out to look{!searches} for [the thief|the goose|the cat].",
+                "{B} believed it and went out to look{!searches} for the goose.",
                 '"How strange," said{!speaks} {B}, and looked at {A} for a long time.',
                 "{B} was {~sad}{!feels} about the {O}, but {B.he} believed every word.",
-                "{B} put the poor cat outside in the cold and was {~angry}{!feels}.",
+                "{B} was {~angry}{!feels} and bought a big lock to keep out geese.",
                 "{B} thanked{!thanks} {A} for the news and poured {A.him} a cup of tea.",
             ),
             (
@@ -724,12 +724,12 @@ PLOTS: tuple[Plot, ...] = (
                 "One lie needs another, and soon {A} had told{!tricks} three.",
                 "Every time {A} met{!meets} {B}, {A.he} looked at the ground.",
                 "At supper {A} could not eat{!feels} {A.his} {F}, not even one bite.",
-                "The [cat|clock|picture on the wall] seemed to stare at {A}, who was {~worried}{!feels}.",
+                "The [clock|picture on the wall] seemed to stare at {A}, who was {~worried}{!feels}.",
             ),
             (
                 "Then {B} found{!finds} a piece of the {O} [under a rug|in {A}'s pocket|behind the stove].",
                 "But a neighbour had been at the window, and told{!discovers} {B} what had happened.",
-                '"There are no geese in this village," {B} remembered{!remembers} the next day.',
+                "Then {B} remembered{!remembers} that the goose had been asleep {P.at} all day.",
                 "But a small brother of {A} had seen everything and told{!discovers} everyone {P.at}.",
                 "The next morning {B} noticed{!discovers} that the story was a different one every time.",
             ),
@@ -742,9 +742,9 @@ PLOTS: tuple[Plot, ...] = (
             ),
             (
                 '"It was me," {A} confessed{!apologises}, "and I feel {~sorry}."',
-                "Then {A} told the whole truth{!explains} and was {~sorry}.",
-                "{A} was {~sorry}{!apologises} and told {B} everything, from the beginning to the end.",
-                "{A} apologised{!apologises} to {B} and also to the [cat|goose], which was only fair.",
+                "Then {A} told the whole truth{!explains} and felt {~sorry}.",
+                "{A} felt {~sorry}{!apologises} and told {B} everything, from the beginning to the end.",
+                "{A} apologised{!apologises} to {B} and also to the goose, which was only fair.",
             ),
             (
                 '"I can get another {O}, but not another friend," said{!forgives} {B}.',
@@ -793,7 +793,7 @@ PLOTS: tuple[Plot, ...] = (
                 "With {A.his} last coins {A} bought{!sells} {a:O.adj} {O} for {B}.",
                 "{A} knew that {B} had always wanted{!wants} {a:O.adj} {O}.",
                 "All week {A} worked in secret and made{!makes} {a:O.adj} {O} with {A.his} own hands.",
-                "In the attic {A} had hidden{!hides} a present, {a:O.adj} {O} with a ribbon around it.",
+                "In the attic {A} had hidden{!hides} a present, {a:O.adj} {O} with a big bow around it.",
             ),
             (
                 "The baker made{!makes} a cake so tall that it needed its own chair.",
@@ -919,7 +919,7 @@ PLOTS: tuple[Plot, ...] = (
                 "So they played{!plays} with the {O} and the {X} together.",
                 "In the evening the {O} and the {X} stood{!ends} side by side, and so did {A} and {B}.",
                 "From then on they shared{!ends} the {O} on some days and the {X} on others.",
-                "At home {A} looked at the {X} and was {~happy}{!feels} with it again.",
+                "At home {A} looked at the {X} and was {~happy}{!feels} to have it.",
                 "A thing looks brighter in another hand{!teaches}, but it is the same thing.",
                 "{A} and {B} ate{!eats} {F} together, and {A} felt {~calm}.",
             ),
@@ -1076,7 +1076,6 @@ PLOTS: tuple[Plot, ...] = (
                 "{A} was so {~surprised}{!feels} that {A.he} sat down on {a:O.adj} {O}.",
                 "{B} began to laugh{!speaks}, and then {A} laughed too, until the whole house shook.",
                 '"So that is our ghost," said{!speaks} {B}, and {A} felt {~calm}.',
-                '"Hello," said{!greets} {A}, who was {~calm} again.',
                 "They left{!gives} some {F} in the attic and went back to bed.",
                 "A noise in the dark is always bigger than the thing that makes it{!teaches}.",
                 "{A} and {B} laughed{!speaks} out loud and went back to bed.",
@@ -1161,7 +1160,7 @@ PLOTS: tuple[Plot, ...] = (
                 "At the end the people clapped{!celebrates} until the lamps shook, and {A} was {~happy}.",
                 '"We did it, {B}!" cried{!celebrates} {A}, who was {~happy}.',
                 "{A} and {B} bowed{!celebrates} together, nine times, hand in hand.",
-                "Afterwards {A} thanked{!thanks} {B}, and there was {F} for everyone.",
+                "Afterwards {A} thanked{!thanks} {B}, and everyone ate {F}.",
                 "A mistake is only the end of the play if you stop{!teaches} there.",
                 "And next year, said{!ends} {A}, {A.he} would like to be the dragon.",
             ),
