@@ -93,7 +93,7 @@ PLOTS: tuple[Plot, ...] = (
             ),
             (
                 "{A} was {~happy}{!feels}, and {B} clapped until [the birds flew away|a flower pot fell down].",
-                "{A} was {~grateful}{!feels} and gave {B} [some {F}|the {O.adj} {O}|half of the {F}].",
+                "{A} was {~grateful}{!feels} and gave {B} [some {F}|{a:O.adj} {O}].",
                 '"Thank you{!thanks}, {B}," said {A}, and {A.he} felt {~happy}.',
                 "They celebrated{!celebrates} with {F}, and {A} was {~happy}.",
                 "{B} was just as {~happy}{!feels} as {A}, and they danced home through the puddles.",
@@ -382,8 +382,8 @@ PLOTS: tuple[Plot, ...] = (
             ),
             (
                 "{A} wanted{!wants} to grow something{#} taller than [the house|the church|a giant].",
-                "So {A} dug a hole with a spoon and planted{!plants} the seed{#}.",
-                "{A} made a little bed of earth and planted{!plants} the seed{#} right in the middle.",
+                "So {A} dug a hole with a spoon and planted{!plants} a seed{#}.",
+                "{A} made a little bed of earth and planted{!plants} a seed{#} right in the middle.",
                 "That same day {A} planted{!plants} a seed{#} between two stones and sang to it.",
                 "The earth was soft after the rain, and {A} planted{!plants} a seed{#} beside the wall.",
             ),
@@ -586,7 +586,7 @@ PLOTS: tuple[Plot, ...] = (
                 "{B} was {~surprised}{!feels}, and after a while {B.he} smiled.",
                 '"I like {F}," said{!answers} {B}, and it was the first thing anyone had heard {B.him} say.',
                 "{B} laughed{!speaks}, and then the two of them talked until the lamps were lit.",
-                "{B} showed{!plays} {A} the {O.adj} {O}, and soon they were playing with it.",
+                "{B} showed{!plays} {A} {a:O.adj} {O}, and soon they were playing with it.",
             ),
             (
                 "The next day {A} took{!meets} {B} along to meet the others {P.at}.",
@@ -597,7 +597,7 @@ PLOTS: tuple[Plot, ...] = (
             ),
             (
                 '"Now I am at home," said{!speaks} {B}, who was {~happy}.',
-                "{B} was {~grateful}{!feels} and gave {A} the {O}.",
+                "{B} was {~grateful}{!feels} and gave {A} {a:X.adj} {X}.",
                 "A stranger is only a friend who has not yet been asked in{!teaches}.",
                 "By winter nobody could remember{!ends} the village without {B}.",
                 "And when the next newcomer came, it was {B} who knocked{!ends} on the door with some {F}.",
