@@ -1,0 +1,57 @@
+# Loupe on a bare machine: `make run` serves the app, `make test` runs the whole suite.
+# Everything lives in .venv; delete it to start over.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
+VENV   := .venv
+PY     := $(VENV)/bin/python
+LOUPE  := $(VENV)/bin/loupe
+ROOT   := $(if $(filter 0,$(shell id -u)),,sudo -n )
+
+.PHONY: run install test lint bench browser docs lock clean
+
+run: $(VENV)/installed
+	$(LOUPE) serve
+
+install: $(VENV)/installed
+
+# Debian's python3.11 comes without the venv module's wheels, hence the second attempt.
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "Loupe needs Python 3.11, 3.12 or 3.13; none was found."; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	  $(ROOT)apt-get update -qq && $(ROOT)apt-get install -y -qq python3-venv && $(PYTHON) -m venv $(VENV); }
+
+# The lock is a constraint, so that pip may add what this platform's torch needs and nothing else moves.
+$(VENV)/installed: requirements.lock pyproject.toml | $(VENV)/bin/python
+	$(PY) -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable ".[test]"
+	@touch $@
+
+browser: $(VENV)/installed
+	@if command -v chromium chromium-browser google-chrome >/dev/null || test -n "$(CHROMIUM_PATH)"; then :; \
+	elif command -v apt-get >/dev/null && $(ROOT)apt-get update -qq && $(ROOT)apt-get install -y -qq --no-install-recommends chromium >/dev/null; then :; \
+	else $(PY) -m playwright install chromium; fi
+
+test: $(VENV)/installed browser
+	OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(PY) -m pytest $(ARGS)
+
+lint: $(VENV)/installed
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/basedpyright
+
+bench: $(VENV)/installed
+	$(PY) -m benchmarks $(ARGS)
+
+docs: $(VENV)/installed
+	$(PY) -m loupe.app.settings > docs/settings.md
+
+# Resolve afresh and write what was chosen: names and versions only, local build tags removed.
+lock: $(VENV)/bin/python
+	$(PY) -m pip install --quiet --dry-run --ignore-installed --report $(VENV)/resolved.json ".[test]"
+	$(PY) -c 'import json,pathlib; \
+	r = json.loads(pathlib.Path("$(VENV)/resolved.json").read_text())["install"]; \
+	rows = {i["metadata"]["name"].lower().replace("_", "-"): i["metadata"]["version"].split("+")[0] for i in r}; \
+	skip = ("loupe-lab", "nvidia-", "cuda-", "triton"); \
+	print("\n".join(f"{n}=={v}" for n, v in sorted(rows.items()) if not n.startswith(skip)))' > requirements.lock
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .coverage htmlcov

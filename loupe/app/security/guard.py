@@ -1,0 +1,209 @@
+"""The door: one ASGI layer around everything, pages, sockets and API alike.
+
+In this order: is the host ours, is the origin ours, who is asking, has this client asked too often, and is the body
+small enough (counted as it arrives, whatever it claims). Answers leave with security headers and a request id.
+"""
+
+import logging
+import secrets
+import time
+from http.cookies import CookieError, SimpleCookie
+from urllib.parse import quote, urlsplit
+
+from pydantic import SecretStr
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from loupe.app.api.envelope import error_response
+from loupe.app.errors import AppError, BodyTooLarge, Forbidden, RateLimited, SignInNeeded
+from loupe.app.logging import request_id
+from loupe.app.security.keys import COOKIE, Sessions, same
+from loupe.app.security.rates import Allowance, Buckets
+from loupe.app.settings import LOOPBACK, Settings
+
+log = logging.getLogger(__name__)
+
+OPEN_PATHS = ("/health", "/api/v1/health", "/sign-in")
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+# NiceGUI's page bootstrap needs inline script and eval; everything else is shut, and nothing leaves this origin.
+CONTENT_SECURITY_POLICY = "; ".join(
+    (
+        "default-src 'self'",
+        "script-src 'self' 'unsafe-inline' 'unsafe-eval'",
+        "style-src 'self' 'unsafe-inline'",
+        "img-src 'self' data: blob:",
+        "font-src 'self' data:",
+        "connect-src 'self'",
+        "object-src 'none'",
+        "base-uri 'self'",
+        "form-action 'self'",
+        "frame-ancestors 'self'",
+    )
+)
+SECURITY_HEADERS = {
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+
+
+class Guard:
+    """Wraps an ASGI app. `local_token` is the key that the command line finds in the lock file."""
+
+    def __init__(self, app: ASGIApp, settings: Settings, sessions: Sessions, local_token: str | None = None) -> None:
+        self.app = app
+        self.settings = settings
+        self.sessions = sessions
+        self.local_token = SecretStr(local_token) if local_token else None
+        self.buckets = Buckets(settings.rate_per_minute, settings.rate_burst)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let through, or answer in the app's place."""
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        token = request_id.set(_request_id(headers))
+        try:
+            await self._handle(scope, headers, receive, send)
+        finally:
+            request_id.reset(token)
+
+    async def _handle(self, scope: Scope, headers: Headers, receive: Receive, send: Send) -> None:
+        door = Door(send, api=_is_api(scope["path"]))
+        try:
+            self._check_place(scope, headers)
+            operator = self._check_person(scope, headers)
+            if door.api and not operator:
+                door.allowance = self.buckets.take(_client(scope, headers))
+                _check_rate(door.allowance)
+            await self.app(scope, _counted(receive, headers, self.settings.max_body_mb), door.send)
+        except AppError as error:
+            if door.started:
+                raise
+            if scope["type"] == "websocket":
+                await send({"type": "websocket.close", "code": 1008, "reason": error.code})
+                return
+            await self._refuse(error, scope)(scope, receive, door.send)
+
+    def _refuse(self, error: AppError, scope: Scope) -> Response:
+        wants_page = scope["method"] == "GET" and not _is_api(scope["path"])
+        if isinstance(error, SignInNeeded) and wants_page and self.settings.password:
+            target = scope["path"] + ("?" + scope["query_string"].decode("latin-1") if scope["query_string"] else "")
+            return RedirectResponse(f"{scope.get('root_path', '')}/sign-in?next={quote(target)}", 303)
+        return error_response(error)
+
+    def _check_place(self, scope: Scope, headers: Headers) -> None:
+        settings = self.settings
+        host = _name(headers.get("host", ""))
+        names = LOOPBACK | {settings.host} | set(settings.allowed_hosts)
+        any_host = "*" in settings.allowed_hosts or (settings.is_public and not settings.allowed_hosts)
+        if not any_host and host not in names:
+            raise Forbidden(f"This server does not answer for the host {host!r}. See LOUPE_ALLOWED_HOSTS.")
+        changes = scope["type"] == "websocket" or scope["method"] not in SAFE_METHODS
+        origin = headers.get("origin")
+        if (
+            changes
+            and origin
+            and urlsplit(origin).netloc != headers.get("host")
+            and origin not in settings.allowed_origins
+        ):
+            raise Forbidden("Pages of another origin may not call this server. See LOUPE_ALLOWED_ORIGINS.")
+
+    def _check_person(self, scope: Scope, headers: Headers) -> bool:
+        """Raise unless the request may pass; True when it comes from this machine's own command line."""
+        key = headers.get("x-api-key") or headers.get("authorization", "").removeprefix("Bearer ")
+        if key and same(key, self.local_token):
+            return True
+        if not self.settings.is_guarded or _is_open(scope["path"]):
+            return False
+        if (key and same(key, self.settings.api_key)) or self.sessions.holds(_cookie(headers)):
+            return False
+        raise SignInNeeded("Give the API key as X-API-Key or Bearer token, or sign in at /sign-in.")
+
+
+class Door:
+    """Adds our headers to whatever answer leaves, and logs it once."""
+
+    def __init__(self, send: Send, *, api: bool) -> None:
+        self._send = send
+        self.api = api
+        self.allowance: Allowance | None = None
+        self.started = False
+
+    async def send(self, message: Message) -> None:
+        """Pass a message on; the first of a response gets the headers."""
+        if message["type"] == "http.response.start":
+            self.started = True
+            headers = MutableHeaders(scope=message)
+            headers["X-Request-ID"] = request_id.get() or ""
+            for name, value in SECURITY_HEADERS.items():
+                headers.setdefault(name, value)
+            if self.allowance:
+                headers["X-RateLimit-Limit"] = str(self.allowance.limit)
+                headers["X-RateLimit-Remaining"] = str(self.allowance.remaining)
+                headers["X-RateLimit-Reset"] = str(round(time.time()) + self.allowance.reset_s)
+        elif message["type"].startswith("websocket."):
+            self.started = True
+        await self._send(message)
+
+
+def _check_rate(allowance: Allowance) -> None:
+    if not allowance.allowed:
+        raise RateLimited(
+            f"At most {allowance.limit} requests a minute. Try again in {allowance.retry_after_s:.1f} s.",
+            retry_after_s=allowance.retry_after_s,
+        )
+
+
+def _counted(receive: Receive, headers: Headers, limit_mb: float) -> Receive:
+    limit = int(limit_mb * 2**20)
+    told = headers.get("content-length", "")
+    if told.isdigit() and int(told) > limit:
+        raise BodyTooLarge(f"The body has {int(told)} bytes; at most {limit} are accepted.")
+    count = 0
+
+    async def counting() -> Message:
+        nonlocal count
+        message = await receive()
+        if message["type"] == "http.request":
+            count += len(message.get("body", b""))
+            if count > limit:
+                raise BodyTooLarge(f"The body is larger than the {limit} bytes accepted.")
+        return message
+
+    return counting
+
+
+def _is_api(path: str) -> bool:
+    return path == "/api" or path.startswith(("/api/", "/health"))
+
+
+def _is_open(path: str) -> bool:
+    return any(path == p or path.startswith(p + "/") for p in OPEN_PATHS)
+
+
+def _name(host: str) -> str:
+    return host[1:].split("]")[0] if host.startswith("[") else host.split(":")[0].lower()
+
+
+def _client(scope: Scope, headers: Headers) -> str:
+    return (scope.get("client") or ("local", 0))[0]
+
+
+def _cookie(headers: Headers) -> str:
+    try:
+        found = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
+    except CookieError:
+        return ""
+    return found.value if found else ""
+
+
+def _request_id(headers: Headers) -> str:
+    given = headers.get("x-request-id", "")
+    fits = 0 < len(given) <= 64 and given.isascii() and given.replace("-", "").replace("_", "").isalnum()
+    return given if fits else secrets.token_hex(8)
