@@ -199,7 +199,7 @@ PLOTS: tuple[Plot, ...] = (
                 '"Next time we shall walk," said{!ends} {B}, and {A} laughed until the ship shook.',
                 "That night {A} and {B} slept{!rests} for fourteen hours.",
                 "The {O} still smells of salt{!ends}, and {A} would not change that for gold.",
-                "{A} felt {~calm}{!feels} at last, and wrote only one word in the ship's book: \"Windy.\"",
+                '{A} felt {~calm}{!feels} at last, and wrote only one word in the ship\'s book: "Windy."',
                 '"You were the bravest of all, {B}," said{!thanks} {A}, and gave {B.him} the {O.adj} {O}.',
             ),
         ),
@@ -243,7 +243,7 @@ PLOTS: tuple[Plot, ...] = (
             (
                 "{A} ran to fetch{!asks} {B}, {a:B.trait} {B.kind} who could read maps upside down.",
                 "At once {A} showed{!gives} it to {B}, {a:B.trait} {B.kind}.",
-                "\"We need a shovel and a lot of {F},\" said{!speaks} {B} the {B.kind}, who was {A}'s best friend.",
+                '"We need a shovel and a lot of {F}," said{!speaks} {B} the {B.kind}, who was {A}\'s best friend.',
                 "{B} the {B.kind} looked at it for a long time and said{!warns} that treasure is never easy.",
                 (
                     "Nobody was better at finding{!introduces} things than {B}, {a:B.trait} {B.kind}, so {A} "
@@ -439,9 +439,9 @@ PLOTS: tuple[Plot, ...] = (
             ),
             (
                 "All {A} took{!carries} along was {a:O.adj} {O} and a bag of {F}.",
-                "In {A.his} bag was{!carries} {a:O.adj} {O} that {B} had left behind.",
+                "In {A}'s bag was{!carries} {a:O.adj} {O} that {B} had left behind.",
                 "{A} carried{!carries} {a:O.adj} {O} as a present and kept it dry under a coat.",
-                "On {A.his} back hung{!carries} {a:O.adj} {O}, wrapped in three clean towels.",
+                "On {A}'s back hung{!carries} {a:O.adj} {O}, wrapped in three clean towels.",
             ),
             (
                 (
@@ -479,7 +479,7 @@ PLOTS: tuple[Plot, ...] = (
                 "Early on the tenth day, {A} came{!arrives} to a little blue door and knocked.",
                 "When {A} was almost too {~tired} to go on, a light shone{!arrives} ahead.",
                 "At last {A} stood{!arrives} {P.at}, with dust up to {A.his} ears.",
-                "From the top of the last slope {A.he} saw{!arrives} a thin line of smoke and began to run.",
+                "From the top of the last slope {A} saw{!arrives} a thin line of smoke and began to run.",
                 "Then somebody came singing around the corner{!meets}, and {A} knew the song.",
             ),
             (
@@ -723,7 +723,7 @@ PLOTS: tuple[Plot, ...] = (
                 "It was {A}'s task to keep the light burning{!promises}{#} so that no ship would hit the rocks.",
                 "As long as the lighthouse shone, every ship was safe{!explains}{#}, and {A.he} knew it.",
                 "In all these years {A} had never once let{!describes}{#} the light of the lighthouse go out.",
-                "\"A lighthouse must never sleep,\" {A}'s grandfather had always said{!teaches}{#}.",
+                '"A lighthouse must never sleep," {A}\'s grandfather had always said{!teaches}{#}.',
             ),
             (
                 "That night the sea was wild{!weather}, and the waves knocked at the door like rude guests.",
@@ -752,7 +752,7 @@ PLOTS: tuple[Plot, ...] = (
                 "{A} [burned|set fire to]{!tries} an old chair, two brooms and a very ugly picture.",
                 "With trembling knees {A.he} climbed{!dares} out into the storm and turned the lamp with both arms.",
                 "Nine matches went out in the wind{!fails}. With the last one {A} lit{!succeeds} the lamp.",
-                "{A} stuffed{!mends} a pillow into the window, struck a match and blew on it gently.",
+                "{A} stuffed{!mends} an old coat into the window and lit the lamp with the very last match.",
                 (
                     "So {A.he} lit{!thinks} every candle in the house, stood them in a row and held a tin "
                     "plate behind them."
@@ -946,7 +946,7 @@ PLOTS: tuple[Plot, ...] = (
                 "{A} crept up{!dares} from behind, as quiet as snow, and pulled the {O} away.",
                 "{B} knocked at the front door, and meanwhile {A} climbed{!tricks} in at the back and took the {O}.",
                 "{A} and {B} howled{!tricks} like two ghosts, and {C} let go of the {O} and fell off the chair.",
-                "\"Give it back,\" said{!asks} {A}, and {A}'s voice hardly shook at all.",
+                '"Give it back," said{!asks} {A}, and {A}\'s voice hardly shook at all.',
             ),
             (
                 '"I never had a toy of my own," {C} said{!explains}.',
@@ -1154,7 +1154,10 @@ PLOTS: tuple[Plot, ...] = (
             (
                 '"It will never float," said{!warns} all the neighbours of {A} the {A.kind}.',
                 "Bang, bang, bang went the hammer{!makes} of {A} the {A.kind} {P.at}, long before the sun was up.",
-                "Far from any sea, {P.at}, {A} the {A.kind} dreamed{!wants} of waves every night.",
+                (
+                    "Every night {A} the {A.kind} dreamed{!wants} of waves, and every morning {A} woke up "
+                    "{P.at}, quite dry."
+                ),
                 "One {W} morning, {A} the {A.kind} came home{!carries} with eleven planks and a bent nail.",
                 (
                     "There was sawdust{!describes} in the soup of {A} the {A.kind} again, and the neighbours "
