@@ -570,11 +570,11 @@ NEWS = _plot(
         "There was a storm{!weather}{#}, and the wind took my {O}. {C} found{!finds} the {O} {P.at}.",
     ),
     (
-        "Yesterday {C} and I made{!makes} {F}, and {C} ate nearly all of it.",
+        "Yesterday {C} and I made{!makes} {F}, and {C} ate most of the {F}.",
         "You would like{!likes} the {P}, {B}.",
         "Do you still have{!asks} your {X.adj} {X}, {B}?",
         "At night I hear{!describes} the wind, and then I am a little {~homesick}.",
-        "{C} says hello{!greets} and sends you a bit of {F}.",
+        "{C} says hello{!greets} and sends you some {F}.",
         "Every morning I walk{!travels} {P.to} and back.",
     ),
     (
@@ -582,7 +582,7 @@ NEWS = _plot(
         "Please write{!asks} soon and tell me about your {X}.",
         "I miss{!feels} you, {B}.",
         "Come{!asks} and see me, {B}, and bring your {X}.",
-        "I hope{!wants} that you are well and that the {X} still works.",
+        "I hope{!wants} that you are well and that your {X} is safe.",
         "When I come home{!promises}, {B}, we will eat {F} together.",
     ),
     ("With love,{!ends} {A}", "With much love,{!ends} {A}", "Your friend,{!ends} {A}", "Many hugs,{!ends} {A}"),
@@ -625,18 +625,18 @@ THANKS = _plot(
 SORRY = _plot(
     "a letter of apology", "letter", "saying sorry",
     (
-        "Dear {B}, I am {~sorry}{!apologises}.{#}",
+        "Dear {B}, I am {~sorry}{!apologises}.",
         "Dear {B}, I must tell you{!apologises} something, and it is not easy to write.",
         "Dear {B}, please read{!asks} this to the end before you are {~angry}.",
         "Dear {B}, do you remember{!asks} your {O.adj} {O}? I have bad news{!apologises}.",
         "Dear {B}, I could not sleep{!feels} last night, so I am writing to you.",
     ),
     (
-        "It was I who broke{!breaks} your {O}, {B}.",
-        "I took{!takes} your {O} {P.to} without asking, {B}, and there I lost it.",
-        "Your {O.adj} {O} fell{!breaks} from my hands {P.at}, {B}.",
-        "I told you{!tricks}, {B}, that {C} had your {O}, but I had it all the time.",
-        "I quarrelled{!quarrels} with you about the {O}, {B}, and I was wrong.",
+        "It was I who broke{!breaks} your {O}, {B}.{#}",
+        "I took{!takes} your {O} {P.to} without asking, {B}, and there I lost it.{#}",
+        "Your {O.adj} {O} fell{!breaks} from my hands {P.at}, {B}.{#}",
+        "I told you{!tricks}, {B}, that {C} had your {O}, but I had it all the time.{#}",
+        "I quarrelled{!quarrels} with you about the {O}, {B}, and I was wrong.{#}",
     ),
     (
         "{C} saw it{!discovers} and said that I should write to you.",
@@ -646,14 +646,15 @@ SORRY = _plot(
         "",
     ),
     (
-        "Please forgive{!apologises} me, {B}.{#}",
-        "I am {~sorry}{!apologises}, {B}, and I will not do it again.{#}",
-        "Can you forgive{!apologises} me, {B}?{#}",
+        "Please forgive{!apologises} me, {B}.",
+        "I am {~sorry}{!apologises}, {B}, and I will not do it again.",
+        "Can you forgive{!apologises} me, {B}?",
+        "Will you still be{!asks} my friend, {B}?",
     ),
     (
         "I will give{!gives} you my {X.adj} {X}, if you want it.",
         "Tomorrow I will bring{!promises} you {F} and my {X}.",
-        "{C} and I will mend{!mends} the {O} or make you a new one.",
+        "{C} and I will do{!promises} all we can to make it good again.",
         "You may have{!gives} my {X} as long as you like.",
     ),
     ("With love,{!ends} {A}", "Your friend, I hope,{!ends} {A}", "Your {~sorry} friend,{!ends} {A}"),
@@ -679,8 +680,8 @@ GOOD_DAY_DIARY = _plot(
     (
         "{B} and I played{!plays}{#} with the {O} until noon.",
         "{B} and I practised{!learns}{#} {K.ing} all day.",
-        "{B} and I sold{!sells}{#} the {O} for a big pot of {F}.",
-        "{B} wanted{!wants} to hide the {O}, so {B} and I hid it{#} <grass>.",
+        "{B} and I carried{!carries}{#} the {O} through the whole village.",
+        "{B} and I hid{!hides}{#} the {O} <grass> and then forgot where it was. It was {B} who found{!finds} the {O}.",
         "I taught{!helps} {B} a song,{#} and {B} sang it to the {O}.",
     ),
     (
@@ -693,7 +694,7 @@ GOOD_DAY_DIARY = _plot(
     ),
     (
         "Now I am {~tired}{!feels}. Good night{!ends}, diary.",
-        "{B} gave{!gives} me the {O}, and now it is <spot>.",
+        "{B} is{!rests} asleep by now, and the {O} is <spot>.",
         "Tomorrow I will go{!promises} to see {B} again.",
         "The {O} is{!describes} next to me while I write. Good night{!ends}.",
         "I hope{!wants} that {B} sleeps well.",
@@ -733,7 +734,7 @@ BAD_DAY_DIARY = _plot(
     (
         "Good night{!ends}, diary. Tomorrow will be better{!thinks}.",
         "Now I am {~calm}{!feels} again.",
-        "I put{!rests} the {O} <spot> and blew out the light.",
+        "I blew out the light{!rests} and thought of the {O}.",
         "Still, {B} is{!ends} my friend.",
         "Tomorrow I will speak{!promises} to {B}.",
     ),
@@ -742,11 +743,11 @@ BAD_DAY_DIARY = _plot(
 RECIPE = _plot(
     "a recipe", "recipe", "how to make a dish",
     (
-        "How to make{!explains}{#} {F} as {A} makes it.",
-        "This is{!explains}{#} the way {A} the {A.kind} makes {F}.",
+        "How to make{!explains}{#} a dish of {F} as {A} makes it.",
+        "This is{!explains}{#} the way {A} the {A.kind} makes a dish of {F}.",
         "For a good dish of {F} you need{!explains}{#} a pot, a fire and some time.",
-        "{A} taught me{!explains}{#} how to make {F}.",
-        "Do you like{!asks} {F}? Here is how to make{!explains}{#} {F} for [two|four|six].",
+        "{A} taught me{!explains}{#} how to make a dish of {F}.",
+        "Do you like{!asks} {F}? Here is how to make{!explains}{#} a dish of {F} for [two|four|six].",
     ),
     (
         "First, wash{!explains} your hands and [your ears|the table|the big pot].",
@@ -812,6 +813,390 @@ THING_RECIPE = _plot(
     ),
 )  # fmt: skip
 
+ASKING_FOR_A_STORY = (
+    "{user} [Tell me|Please tell me|Can you tell me] a story about {a:A.kind} called {A} [and|with] {a:O.adj} {O}.{!asks}{assistant}",
+    "{user} [Please write|Write] a [short|little] story about {A} the {A.kind} and {A.his} {O}.{!asks}{assistant}",
+    "{user} I would like a story{!asks}. It should be about {A}, {a:A.trait} {A.kind} with {a:O}.{assistant}",
+    "{user} Do you know a story{!asks} about {a:A.kind} named {A} who had {a:O}?{assistant}",
+    "{user} Tell me a [bedtime |funny |short |]story about {a:A.trait} {A.kind} called {A}.{!asks}{assistant}",
+    "{user} Hello! Please tell me a story{!asks} with {A}, {B} and {a:O.adj} {O}.{assistant}",
+    "{user} I cannot sleep. Tell me a story{!asks} about {a:A.kind} called {A}, please.{assistant}",
+    "{user} A story, please{!asks}, about {A} and {B} and {a:O}.{assistant}",
+)
+
+ASKING_FOR_MORE = (
+    "{user} [Thank you|Thanks]{!thanks}! [That was good|I like {A}|I liked the end].{assistant} [You are welcome|I like {A} too]"
+    "{!answers}. Good night{!leaves}!",
+    "{user} Who had the {O}{!asks} in the end?{assistant} {A} had{!answers} the {O} in the end.",
+    "{user} What was the name{!asks} of the {A.kind}?{assistant} The {A.kind} was called{!answers} {A}.",
+    "{user} Who helped{!asks} {A}?{assistant} It was{!answers} {B} who helped {A}.",
+    "",
+    "",
+    "",
+    "",
+)
+
+STORY_OF_A_LOSS = _plot(
+    "a story of a lost thing, told on request", "chat", "a lost thing",
+    ASKING_FOR_A_STORY,
+    (
+        "{A} was{!introduces} {a:A.trait} {A.kind} who lived {P.at}. {A} had{!owns} {a:O.adj} {O}.",
+        "There was once{!introduces} {a:A.kind} called {A}. More than anything, {A} loved{!likes} {A.his} {O.adj} {O}.",
+        "{A} the {A.kind} never went out without{!owns} the {O.adj} {O}.",
+        "Once upon a time, {a:A.trait} {A.kind} named {A} lived{!lives} {P.at} with {a:O.adj} {O}.",
+        "One {W}{!weather} <when>, {A} took the {O.adj} {O} {P.to}.",
+    ),
+    (
+        "But one day, the {O} was gone{!loses}.{#} {A.He} looked{!searches} for it <spot> and <grass>.",
+        "Then the wind came and took{!loses} the {O}.{#} {A} was {~sad}{!feels}.",
+        "On the way home, {A} lost{!loses} the {O}{#} and did not see it fall.",
+        "{A} put down the {O} for a moment, and then could not find{!loses} it.{#}",
+    ),
+    (
+        '{A} asked{!asks} {B} the {B.kind}. "I have not seen{!answers} your {O}, {A}," said {B}, "but I will help you."',
+        "{A} met{!meets} {B}, {a:B.trait} {B.kind}. {B} promised{!helps} to look for the {O} too.",
+        "{B} heard{!meets} {A} cry and came at once. Together {A} and {B} looked{!searches} {Q.at}.",
+        '"Why are you {~sad}{!asks}, {A}?" asked {B}. "My {O} is gone{!answers}, {B}," said {A}.',
+    ),
+    (
+        "At last {B} found{!finds} the {O} <grass>.",
+        "And there, {Q.at}, {B} saw{!finds} the {O.adj} {O}.",
+        "It was {B} who found{!finds} it {Q.at}, wet but not broken.",
+        "Then {B} pulled{!finds} the {O} out of a hole in the ground.",
+    ),
+    (
+        "{A} was {~happy}{!feels} and shared {A.his} {F} with {B}.",
+        "{A} thanked{!thanks} {B}, and from that day on they were friends.",
+        "From then on, {A} tied{!ends} a string to the {O}. And {B} came{!ends} to visit every day.",
+        "{A} hugged{!thanks} the {O}, and then {A} hugged {B}.",
+    ),
+    ASKING_FOR_MORE,
+)  # fmt: skip
+
+STORY_OF_A_SKILL = _plot(
+    "a story of learning, told on request", "chat", "learning something new",
+    (
+        "{user} [Tell me|Please tell me|Can you tell me] a story about {a:A.kind} called {A} who wants to {K}.{!asks}{assistant}",
+        "{user} [Please write|Write] a [short|little] story about {A} the {A.kind} and {A.his} friend {B}.{!asks}{assistant}",
+        "{user} Do you know a story{!asks} about {a:A.trait} {A.kind} named {A}?{assistant}",
+        "{user} Tell me a [bedtime |funny |short |]story about {A} and {B}.{!asks}{assistant}",
+        "{user} Can {a:A.kind} {K}{!asks}? Tell me a story about it.{assistant}",
+        "{user} I would like a story{!asks} about {K.ing}. The {A.kind} should be called {A}.{assistant}",
+    ),
+    (
+        "{A} was{!introduces} {a:A.trait} {A.kind} who could not {K}.{#} But {A} wanted{!wants} to {K} very much.",
+        "Once there was{!introduces} {a:A.kind} called {A}. {A.He} dreamed{!wants} of {K.ing}{#} every night.",
+        "{A} the {A.kind} lived{!lives} {P.at}. Everyone there could {K}{!describes}, but {A} could not.{#}",
+        "Every morning, {A} watched the others and wanted{!wants} to {K} too.{#}",
+    ),
+    (
+        "{A} tried{!tries} on Monday and fell on {A.his} nose.",
+        "{A} tried{!tries} alone, but it went wrong{!fails}, and {A} was {~sad}.",
+        '"I will never {K}{!fails}," said {A}, and was {~sad}.',
+        "The first time, {A} was {~afraid}{!fears} and ran home.",
+    ),
+    (
+        'Then {B} the {B.kind} came{!meets} by. "I will show you{!helps} how to {K}, {A}," said {B}.',
+        "{A} asked{!asks} {B}, {a:B.trait} {B.kind}, for help. So {B} and {A} practised{!learns} {K.ing} {P.at}.",
+        "{B} gave{!gives} {A} {a:O.adj} {O} for luck. With the {O} in one hand, {A} was no longer {~afraid}{!dares}.",
+        '"You are too fast{!helps}, {A}," said {B}. So {A} tried{!learns} it slowly, and {B} counted.',
+    ),
+    (
+        "One {W}{!weather} day, {A} {K.past} for the first time, and {B} clapped.",
+        "At last, {A} could {K}{!succeeds}. {B} was {~surprised}{!feels}.",
+        "After seven days, {A} {K.past}{!succeeds} better than {B}.",
+        'Suddenly it worked{!succeeds}. "<look>, {B}, I can {K}{!speaks}!" cried {A}.',
+    ),
+    (
+        "{A} was {~happy}{!feels}, and {B} was {~happy} for {A}.",
+        "{A} learned{!teaches} that it is good to try again, and {B} learned to wait.",
+        "That evening, {A} and {B} ate{!eats} {F} and talked about {K.ing}.",
+        "Now {A} teaches{!ends} everyone who wants to {K}.",
+    ),
+    (
+        "{user} Who taught{!asks} {A}?{assistant} {B} taught{!answers} {A}.",
+        "{user} What did {A} learn{!asks}?{assistant} {A} learned{!answers} to {K}.",
+        "{user} [Thank you|Thanks]{!thanks}, that was a good story.{assistant} You are welcome{!answers}. Now go and {K}{!asks}!",
+        "",
+        "",
+        "",
+    ),
+)  # fmt: skip
+
+STORY_OF_A_GIFT = _plot(
+    "a story of a gift, told on request", "chat", "a gift",
+    ASKING_FOR_A_STORY,
+    (
+        "{A} had{!owns} {a:O.adj} {O}, and {A.his} friend {B} had nothing.",
+        "{A} was{!introduces} {a:A.trait} {A.kind}, and {B} was {a:B.trait} {B.kind}. {A} owned{!owns} {a:O.adj} {O}.",
+        "Every day, {A} the {A.kind} sat{!describes} {P.at} with {a:O.adj} {O}, and {B} sat beside {A}.",
+        "It was{!celebrates} the birthday of {B}. {A} the {A.kind} had{!owns} nothing but {a:O.adj} {O}.",
+    ),
+    (
+        "{B} was {~sad}{!feels} that day, and {A} saw it.",
+        'One {W}{!weather} <when>, {B} looked at the {O} and said nothing.',
+        '"What a fine {O}{!wants}, {A}," said {B}. {A} thought{!thinks} about it all night.',
+        '{A} asked{!asks} {C} what to do. "Give it{!answers} to {B}," said {C}.',
+    ),
+    (
+        "So {A} gave{!gives}{#} the {O} to {B} <how>.",
+        '"It is yours now{!gives}, {B},"{#} said {A}, and put the {O} in {B}\'s hands.',
+        "In the morning, {B} found{!gives} the {O} at the door,{#} and with it a note from {A}.",
+        "{A} wrapped{!gives} the {O} in blue paper and laid{#} it in front of {B}.",
+    ),
+    (
+        "{B} was {~surprised}{!feels} and held the {O} tight.",
+        '"For me{!asks}, {A}?" asked {B}. "For you{!answers}, {B}," said {A}.',
+        "{B} ran{!plays} three times round the {P} with the {O}.",
+        "{B} laughed{!thanks} and hugged {A}.",
+    ),
+    (
+        "Later, {B} made{!makes} {a:X.adj} {X} for {A}, and then both had something.",
+        "Now the {O} belonged{!owns} to {B}, but {A} could use it every day.",
+        "{A} had{!teaches} no {O} any more, but {A} had a friend.",
+        "And so {A} was {~happy}{!feels}, and {B} was {~happy} too.",
+    ),
+    (
+        "{user} Who has the {O} now{!asks}?{assistant} {B} has the {O} now{!answers}. It was{!answers} a gift from {A}.",
+        "{user} What did {A} give{!asks} to {B}?{assistant} {A} gave{!answers} {B} the {O}.",
+        "{user} [Thank you|Thanks]{!thanks}, I like {A}.{assistant} I like {A} too{!answers}. And I like{!likes} {B}.",
+        "",
+        "",
+        "",
+    ),
+)  # fmt: skip
+
+MY_NAME = _plot(
+    "my name and my thing", "chat", "remembering what was told",
+    (
+        "{user} Hello, my name is {A}{!introduces}, and I have {a:O.adj} {O}.{assistant} Hello, {A}{!greets}! What do you do{!asks} with your {O}?",
+        "{user} Hi! I am {A}{!introduces}. This is{!owns} my {O}.{assistant} Hi, {A}{!greets}! That is a fine {O}{!speaks}.",
+        "{user} I am {A}{!introduces}. My friend is called {B}{!introduces}, and {B} has {a:O.adj} {O}.{assistant} Good <when>, {A}{!greets}! "
+        "I would like{!wants} to see the {O} of {B}.",
+        "{user} Good <when>{!greets}. They call me {A}{!introduces}.{assistant} Good <when>, {A}{!greets}. What do you have{!asks} there?{user} "
+        "It is{!answers} {a:O.adj} {O}.{assistant} I see{!speaks}, {a:O}!",
+        "{user} Guess what I found{!asks}!{assistant} What did you find{!asks}?{user} I found{!finds} {a:O.adj} {O}. And my name is {A}{!introduces}."
+        "{assistant} What luck, {A}{!speaks}! I have never found{!speaks} {a:O}.",
+        "{user} Do you have a name{!asks}? My name is {A}{!introduces}.{assistant} I have no name, {A}{!answers}, but I like yours.{user} "
+        "I have{!owns} {a:O}.{assistant} And I have no {O}{!answers}.",
+    ),
+    (
+        "{user} I take{!carries} the {O} {P.to} every day.{assistant} Then the {O} must know{!answers} the {P} well.",
+        "{user} The {O} is{!describes} <spot>.{assistant} That is a good place{!answers} for {a:O}.",
+        "{user} Today it is {W}{!weather}.{assistant} Then keep your {O} dry and warm{!answers}, {A}.",
+        "{user} I like{!likes} {F}.{assistant} I have heard much good{!answers} of {F}, {A}.",
+        "{user} I can {K}{!describes}.{assistant} How good, {A}{!answers}! Is {K.ing} hard{!asks}?{user} No{!answers}, it is easy.{assistant} "
+        "Then you must teach{!asks} me one day, {A}.",
+        "",
+    ),
+    (
+        "{user} [Do you remember|Do you still know] my name{!asks}?{assistant} [Yes, your|Your] name is{!answers} {A}.{#}",
+        "{user} What is my name{!asks}?{assistant} Your name is{!answers} {A}.{#}",
+        "{user} Who am I{!asks}?{assistant} You are{!answers} {A}.{#}",
+        "{user} What did I tell you about{!asks}?{assistant} You told me about{!answers} the {O}.{#} And your name is{!answers} {A}.",
+        "{user} Say something about me{!asks}.{assistant} You are called{!answers} {A},{#} and you told me of {a:O}.",
+    ),
+    (
+        "{user} And what was the thing{!asks}?{assistant} It was{!answers} {a:O}, {A}.",
+        "{user} Goodbye{!leaves}!{assistant} Goodbye, {A}{!leaves}! Take{!leaves} good care of the {O}.",
+        "{user} Right{!speaks}! Now I must go{!leaves}.{assistant} See you soon{!leaves}, {A}.",
+        "{user} Thank you{!thanks}.{assistant} You are welcome{!answers}, {A}.",
+        "{user} I will write a story{!writes} about the {O}.{assistant} Call it{!answers}: {A} and the {O}.",
+        "",
+    ),
+)  # fmt: skip
+
+COMFORT = _plot(
+    "comfort", "chat", "comforting someone",
+    (
+        "{user} I am {~sad}{!feels}. I have lost{!loses} my {O.adj} {O}.{assistant} That is hard{!helps}.{#} Where did you last see{!asks} "
+        "the {O}?{user} I think it was{!answers} {P.at}.{assistant} Then go back{!answers} {P.to} and look <grass>. Take{!helps} a friend with you.",
+        "{user} I feel {~sad}{!feels}. My friend {B} has gone{!leaves} away.{assistant} You miss {B}{!helps}.{#} [Write {B} a letter|Draw something "
+        "for {B}|Think of a day with {B}]{!helps}, and {B} will be nearer.",
+        "{user} I am {~worried}{!feels}. Tomorrow I must {K}{!fears} in front of everyone.{assistant} Many people are {~worried}{!helps}{#} before "
+        "{K.ing}. Breathe slowly{!helps}, begin, and it will soon be over.",
+        "{user} I am {~afraid}{!feels} of the storm.{assistant} A storm is loud, but it will pass{!helps}.{#} Stay{!helps} in the house and hold "
+        "your {O} until it is over.{user} I have{!owns} no {O}.{assistant} Then hold{!answers} {a:X}.",
+        "{user} {B} is {~angry}{!feels} with me, because I broke{!breaks} the {O}.{assistant} Everyone breaks something one day{!helps}.{#} "
+        "Tell {B}{!helps} that you are {~sorry} and help to mend the {O}.",
+        "{user} I am {~homesick}{!feels}. I miss{!feels} the {P} and my friend {B}.{assistant} It is good to have a place{!helps}{#} that one can "
+        "miss. Tell me{!asks} about the {P}.{user} {B} and I ate{!remembers} {F} there.{assistant} Then eat{!helps} some {F} and think of {B}.",
+        "{user} I am so {~angry}{!feels}! {B} took{!takes} my {O}.{assistant} Then it is no wonder{!helps}{#} that you are {~angry}. Count{!helps} to "
+        "ten and then ask {B} for the {O}.",
+        "{user} I am {~jealous}{!feels}. {B} has{!owns} {a:O.adj} {O}, and I have only {a:X}.{assistant} I understand{!helps}.{#} But perhaps {B} "
+        "looks{!helps} at your {X} and is {~jealous} too.",
+        "{user} I am {~tired}{!feels}, and nothing goes right. Even my {O} broke{!breaks}.{assistant} Some days are like that{!helps}.{#} Leave{!helps} "
+        "the {O} <spot> and sleep. Tomorrow you can mend{!helps} it.",
+        "{user} I tried to {K}{!tries}, and everyone laughed. Now I am {~sad}{!feels}.{assistant} That hurts{!helps}.{#} But nobody could {K}{!helps} on the "
+        "first day. Try{!helps} again tomorrow.",
+    ),
+    (
+        "{user} [Thank you|Thanks]{!thanks}. Now I am {~calm}{!feels}.{assistant} I am {~happy}{!feels} to hear it.",
+        "{user} And if it does not help{!asks}?{assistant} Then come back{!answers}, and we will talk again.",
+        "{user} You are good to me{!thanks}.{assistant} You are not alone{!answers}. Good <when>{!leaves}!",
+        "{user} I will try{!promises}.{assistant} That is all{!answers} anyone can do.",
+        "{user} Will it be better tomorrow{!asks}?{assistant} I think so{!answers}. Sleep{!rests} well.",
+        "",
+        "",
+    ),
+)  # fmt: skip
+
+ADVICE = _plot(
+    "advice", "chat", "asking for advice",
+    (
+        "{user} How can I learn to {K}{!asks}?{assistant} Begin{!explains} with a little every day.{#} Find{!explains} someone who can {K} and watch.",
+        "{user} What can I give{!asks} to my friend {B}?{assistant} What does {B} like{!asks}?{user} {B} likes{!answers} {F}.{assistant} "
+        "Then give{!answers}{#} {B} some {F}, and with it {a:O.adj} {O}.",
+        "{user} It is {W}{!weather} today. What shall I take{!asks} {P.to}?{assistant} Take{!answers}{#} your {O} and something to eat. "
+        "And go home{!answers} before dark.",
+        "{user} {B} wants{!wants} my {O}. What should I do{!asks}?{assistant} Is the {O} dear{!asks} to you?{user} [Yes, very|A little|Not much]{!answers}.{assistant} "
+        "Then lend{!answers}{#} the {O} to {B} for one day and see what happens.",
+        "{user} I broke{!breaks} the {O} of {B}. What should I do{!asks}?{assistant} Go{!answers}{#} to {B} and say what happened. "
+        "Then mend{!answers} the {O} together.",
+        "{user} {B} and I quarrelled{!quarrels} about {a:O}. Who should say sorry{!asks} first?{assistant} The one who wants{!answers}{#} to play again first. "
+        "Take{!answers} the {O} to {B} and smile.",
+        "{user} What can I cook{!asks} today? I have{!owns} only {F}.{assistant} Then cook{!answers}{#} the {F} with a little salt. Call{!answers} {B}, and "
+        "eat it together.",
+        "{user} Where should I hide{!asks} my {O}?{assistant} Hide{!answers}{#} the {O} <spot>. Nobody looks{!answers} there.{user} {B} looks{!speaks} "
+        "everywhere.{assistant} Then give{!answers} the {O} to {B}.",
+        "{user} My name is {A}{!introduces}, and I am {~bored}{!feels}.{assistant} Take{!answers} your {O} {P.to}, {A},{#} and look for <sight>.",
+        "{user} I have found{!finds} {a:O.adj} {O} {P.at}. May I keep{!asks} it?{assistant} First ask{!answers}{#} whose {O} it is. If nobody wants{!answers} "
+        "the {O}, you may keep it.",
+        "{user} How do I find{!asks} a friend?{assistant} Go{!answers} {P.to} and say hello.{#} Show{!answers} your {O} and ask for a name.{user} And then{!asks}?"
+        "{assistant} Then play{!answers} together.",
+    ),
+    (
+        "{user} [Thank you|Thanks]{!thanks}, I will do that.{assistant} [Good luck|Tell me how it went]{!answers}!",
+        "{user} Is there another way{!asks}?{assistant} There is always{!answers} another way. But this one is{!answers} short.",
+        "{user} Are you sure{!asks}?{assistant} [Not quite|Nearly|Quite sure]{!answers}. Try{!answers} it and see.",
+        "{user} What would {C} do{!asks}?{assistant} I do not know{!answers} {C}. Ask{!answers} {C}!",
+        "{user} That sounds easy{!speaks}.{assistant} Easy things are{!answers} often the best.",
+        "",
+        "",
+    ),
+)  # fmt: skip
+
+# What things are, said simply: a topic, what it is, and two or three things that are true of it.
+FACTS = {
+    "a harbour": ("a place by the sea where ships are safe", "The water in a harbour is quiet", "Sailors load and unload their ships there"),
+    "a forest": ("a large piece of land full of trees", "Many animals live in a forest", "It is cool and dark under the trees"),
+    "a hill": ("a piece of land that is higher than the land around it", "A hill is lower than a mountain", "From a hill you can see far"),
+    "a river": ("water that flows over the land to the sea or a lake", "Many fish live in a river", "A river begins small and grows wide"),
+    "a market": ("a place where people buy and sell things", "You can buy food at a market", "A market is often loud and full of people"),
+    "a garden": ("a place where people grow plants and flowers", "Plants in a garden need water and light", "Bees come to the flowers"),
+    "a castle": ("a large old house with thick walls and towers", "Kings and knights lived in castles long ago", "Its walls are made of stone"),
+    "a village": ("a small group of houses where people live", "A village is smaller than a town", "In a village, people often know each other"),
+    "a beach": ("land beside the sea, covered in sand or small stones", "Waves come up the beach again and again", "Many people like to swim there"),
+    "an island": ("land with water all around it", "You need a ship or a bridge to get to it", "Some islands are very small"),
+    "a cave": ("a large hole in a rock or a hill", "It is dark in a cave", "Bats often sleep in caves"),
+    "a mountain": ("a very high piece of land", "It is cold at the top of a high mountain", "Snow can lie there even in summer"),
+    "a meadow": ("a field of grass and flowers", "Cows and sheep can eat the grass", "In summer many bees fly over a meadow"),
+    "a mill": ("a house where corn is ground into flour", "Wind or water can turn a mill", "Bread is made from the flour"),
+    "a tower": ("a tall and narrow building", "You climb many stairs to the top", "From a tower you can see far"),
+    "a bridge": ("a way over a river, a road or a valley", "A bridge can be made of wood, stone or iron", "Without it, you would need to swim"),
+    "a lake": ("water with land all around it", "A lake is larger than a pond", "Fish and birds live in and on a lake"),
+    "a school": ("a place where children learn", "Children learn to read and write at school", "Teachers work there"),
+    "a library": ("a house full of things to read", "You may take something home and bring it back", "It is quiet in a library"),
+    "a desert": ("a dry land where it hardly ever rains", "Few plants grow in a desert", "It is hot by day and often cold at night"),
+    "a lighthouse": ("a tower with a bright light by the sea", "The light shows ships the way", "It shines at night and in fog"),
+    "a bakery": ("a place where bread and cakes are made", "Bakers start to work at night", "A bakery smells of warm bread"),
+    "a swamp": ("wet land with soft ground", "Frogs like to live in a swamp", "It is easy to get wet feet there"),
+    "a well": ("a deep hole in the ground with water in it", "People pull the water up with a rope", "Well water is cool"),
+    "rain": ("water that falls from the clouds in drops", "Plants need rain to grow", "After rain, the ground is wet"),
+    "snow": ("frozen water that falls from the clouds in white flakes", "Snow is cold and soft", "When it gets warm, snow turns into water"),
+    "wind": ("air that moves", "You cannot see the wind, but you can feel it", "Wind can fill a sail and turn a mill"),
+    "fog": ("a cloud that lies on the ground", "In fog you cannot see far", "Ships must go slowly in fog"),
+    "frost": ("a thin layer of ice on cold things", "Frost comes in cold and clear nights", "The sun can melt it in the morning"),
+    "a cloud": ("many tiny drops of water high in the air", "Rain and snow fall from clouds", "A cloud can hide the sun"),
+    "a storm": ("bad weather with strong wind", "In a storm there is often rain", "It is best to stay in the house until it is over"),
+    "the sun": ("a star, the one that gives us light", "The sun is very hot and very far away", "It rises in the east and sets in the west"),
+    "the moon": ("a ball of rock that goes round the earth", "The moon does not make its own light", "It shines because the sun shines on it"),
+    "ice": ("water that is frozen", "Ice is cold, hard and smooth", "Ice swims on water"),
+    "a fox": ("a wild animal with red fur and a thick tail", "A fox hunts mice", "Foxes often go out at night"),
+    "an owl": ("a bird that hunts at night", "An owl can turn its head very far", "It flies almost without a sound"),
+    "a bear": ("a big and strong animal with thick fur", "Many bears sleep through the winter", "Bears like to eat berries, fish and honey"),
+    "a rabbit": ("a small animal with long ears", "Rabbits eat grass and other plants", "They live in holes in the ground"),
+    "a hedgehog": ("a small animal covered in spines", "A hedgehog rolls into a ball when it is in danger", "It sleeps in winter"),
+    "a mouse": ("a very small animal with a long tail", "A mouse can get through a tiny hole", "Cats and owls hunt mice"),
+    "a badger": ("an animal with a black and white face", "A badger digs long tunnels", "It comes out at night"),
+    "an otter": ("an animal that swims very well", "An otter eats fish", "It lives by rivers and by the sea"),
+    "a crow": ("a big black bird", "Crows are clever", "Some crows use sticks as tools"),
+    "a deer": ("an animal that lives in the forest and eats plants", "A male deer often has antlers", "Deer can run fast"),
+    "a frog": ("a small animal that lives in water and on land", "A frog can jump far", "Young frogs live in water and have tails"),
+    "a goat": ("an animal with horns that eats grass and leaves", "Goats can climb very well", "They give milk"),
+    "a penguin": ("a bird that cannot fly but swims very well", "Most penguins live in the cold south", "A penguin eats fish"),
+    "a squirrel": ("a small animal with a thick tail that lives in trees", "Squirrels eat nuts and seeds", "They hide nuts for the winter"),
+    "a turtle": ("an animal with a hard shell", "Turtles walk slowly", "Some turtles live for a very long time"),
+    "a wolf": ("a wild animal that looks like a big dog", "Wolves live and hunt in groups", "They can hear and smell very well"),
+    "a snail": ("a small, slow animal with a shell", "A snail can hide in its shell", "Snails come out when it rains"),
+    "a heron": ("a tall bird with long legs", "A heron stands in water and waits for fish", "It can stand still for a long time"),
+    "a beaver": ("an animal with strong teeth and a flat tail", "Beavers can cut down trees with their teeth", "They build dams in rivers"),
+    "a donkey": ("an animal with long ears that looks like a small horse", "A donkey can carry heavy things", "Donkeys eat grass"),
+    "a cat": ("an animal with soft fur that often lives with people", "Cats hunt mice", "A cat sleeps for a large part of the day"),
+    "a dog": ("an animal that often lives with people", "Dogs can smell very well", "A dog can guard a house"),
+    "a baker": ("someone who makes bread and cakes", "A baker gets up very early", "Bakers work with flour, water and fire"),
+    "a shepherd": ("someone who looks after sheep", "A shepherd often has a dog", "The dog keeps the sheep together"),
+    "a lantern": ("a light that you can carry", "A lantern helps you to see in the dark", "Its glass keeps the wind away from the flame"),
+    "a compass": ("a small thing that shows where north is", "Sailors use a compass at sea", "Its needle always turns to the north"),
+    "a telescope": ("a tube with glass that makes far things look near", "You can see the moon better with a telescope", "Captains use one at sea"),
+    "a kite": ("a toy that flies in the wind on a long string", "Without wind, a kite stays on the ground", "You must hold the string tight"),
+    "honey": ("a sweet food made by bees", "Bees make honey from flowers", "Bears like honey"),
+    "bread": ("a food made of flour and water", "Bread is baked in a hot oven", "Fresh bread smells good"),
+    "cheese": ("a food made of milk", "Cheese can be soft or hard", "Some cheese is very old"),
+    "soup": ("a warm food that you eat with a spoon", "Soup is cooked in a pot", "It is good on cold days"),
+}  # fmt: skip
+
+
+def _answer(topic: str, what: str, first: str, second: str) -> str:
+    """One question about a topic and a true answer of one to three sentences."""
+    asking = f"[What is {topic}{{!asks}}?|Tell me what {topic} is{{!asks}}.|Do you know what {topic} is{{!asks}}?]"
+    saying = f"[{topic.capitalize()} is|It is]{{!explains}} {what}.{{#}}"
+    more = f"[ {first}{{!explains}}.| {second}{{!explains}}.| {first}{{!explains}}. {second}{{!explains}}.]"
+    return f"{{user}} {asking}{{assistant}} {saying}{more}"
+
+
+def _statement(topic: str, what: str, first: str, second: str) -> str:
+    """The same facts as plain prose."""
+    return f"{topic.capitalize()} is{{!explains}} {what}. [{first}{{!explains}}.|{second}{{!explains}}.|{first}{{!explains}}. {second}{{!explains}}.]"
+
+
+WHAT_IT_IS = _plot(
+    "what it is", "facts", "what something is",
+    tuple(_answer(topic, *facts) for topic, facts in FACTS.items()),
+    (*(_answer(topic, *facts).replace("{#}", "") for topic, facts in FACTS.items()), *[""] * len(FACTS)),
+    (
+        "{user} [Thank you|Thanks]{!thanks}!{assistant} [You are welcome|Ask me more]{!answers}!",
+        "{user} How do you know{!asks} that?{assistant} I have read{!answers} about it.",
+        "{user} I will tell{!speaks} my friend {A}.{assistant} Good{!answers}! Perhaps {A} knows{!answers} even more.",
+        "",
+        "",
+        "",
+    ),
+)  # fmt: skip
+
+HOW_THINGS_ARE = _plot(
+    "how things are", "facts", "simple facts",
+    (
+        "{A} wanted{!wants} to know everything. This is what {A} wrote down{!writes}.{#}",
+        "Here are two things{!explains}{#} that everyone should know.",
+        'Every evening, {A} asked{!asks} {B} questions, and {B} answered.{#}',
+        "On a wall {P.at} you can read{!explains}{#} about the world.",
+        "",
+        "",
+    ),
+    tuple(_statement(topic, *facts) for topic, facts in FACTS.items()),
+    tuple(_statement(topic, *facts) for topic, facts in FACTS.items()),
+    (
+        "{A} read{!ends} it twice and was {~happy}.",
+        "That is all{!ends} for today.",
+        "Who would have thought it{!ends}?",
+        "{A} did not know{!discovers} that before.",
+        "",
+        "",
+    ),
+)  # fmt: skip
+
 PLOTS: tuple[Plot, ...] = (
     *MINIS, NEWS, THANKS, SORRY, GOOD_DAY_DIARY, BAD_DAY_DIARY, RECIPE, THING_RECIPE,
+    STORY_OF_A_LOSS, STORY_OF_A_SKILL, STORY_OF_A_GIFT, MY_NAME, COMFORT, ADVICE, WHAT_IT_IS, HOW_THINGS_ARE,
 )  # fmt: skip
