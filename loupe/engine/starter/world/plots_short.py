@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - a template is read best on one line
 """Short documents of the story world: small scenes dense with names and things, letters, diaries, recipes and chats.
 
 The small scenes repeat a name or a thing in nearly every sentence, and the text mostly says who acts next: that is what
@@ -18,7 +19,7 @@ FRAGMENTS = {
     "|a web with one leaf in it|a nest with a blue egg|tiny footprints|a sleeping bee|a tree with two trunks|a gate that "
     "sang in the wind|a beetle as big as a thumb|a single red sock|a puddle with the moon in it]",
     "<look>": "[Look|See|Look there|Oh, look]",
-    "<yes>": "[Yes|Of course|All right|Very well|Yes, please]",
+    "<yes>": "[Yes|Of course|All right|Very well|Why not]",
 }
 
 
@@ -83,7 +84,7 @@ TURNS = _plot(
 )  # fmt: skip
 
 HANDING_OVER = _plot(
-    "handing over", "mini", "handing something over and back",
+    "handing_over", "mini", "handing something over and back",
     (
         "{A} had{!owns} {a:O.adj} {O}. {B} wanted{!wants} to hold the {O}.",
         '"May I hold the {O}?" {B} asked{!asks} {A}. It was{!describes} {a:O.adj} {O}.',
@@ -123,7 +124,7 @@ HANDING_OVER = _plot(
 )  # fmt: skip
 
 WHERE = _plot(
-    "who is where", "mini", "where everyone is",
+    "who_is_where", "mini", "where everyone is",
     (
         "{A} was{!describes} {P.at}. {B} was{!describes} {Q.at}.",
         "It was {a:W}{!weather} <when>. {A} was{!describes} {P.at} and {B} was {Q.at}.",
@@ -149,14 +150,14 @@ WHERE = _plot(
         "Then {B} left{!leaves} the {Q} and walked {P.to}. Now {A} and {B} were both{!meets} {P.at}.",
         "So {A} left{!leaves} the {P} and ran {Q.to}. Now {A} and {B} were both{!meets} {Q.at}.",
         "In the end, {A} and {B} met{!meets} half way between the {P} and the {Q}.",
-        "In the evening, {A} came home{!returns} from the {P} and {B} came home from the {Q}.",
+        "In the evening, {A} was{!ends} alone {P.at}, and {B} was alone {Q.at}.",
         "{A} stayed{!ends} {P.at}, and {B} stayed {Q.at}.",
         'At last they met{!meets}. "Here you are{!greets}, {A}!" said {B}. "Here you are{!greets}, {B}!" said {A}.',
     ),
 )  # fmt: skip
 
 SMALL_DAY = _plot(
-    "a small day", "mini", "a day with a favourite thing",
+    "small_day", "mini", "a day with a favourite thing",
     (
         "{A} woke up{!describes} and looked for the {O}. There was{!finds} the {O.adj} {O}, <spot>.",
         "{A} was {a:A.trait} {A.kind}{!introduces} with {a:O.adj} {O}.",
@@ -167,7 +168,7 @@ SMALL_DAY = _plot(
     ),
     (
         "{A} had {F} for breakfast{!eats}, with the {O} <spot>.",
-        "In the morning, {A} carried{!carries} the {O} {P.to}.",
+        "After breakfast, {A} carried{!carries} the {O} {P.to}.",
         "First {A} [tied a string to|drew a picture of|told a joke to]{!plays} the {O}.",
         '"Good morning{!greets}, {O}," said {A}, but the {O} said nothing.',
         "{A} ate{!eats} some {F} and gave none to the {O}.",
@@ -197,7 +198,7 @@ SMALL_DAY = _plot(
 )  # fmt: skip
 
 WALK = _plot(
-    "a walk", "mini", "a walk together",
+    "walk", "mini", "a walk together",
     (
         "{A} and {B} went for a walk{!travels}{#} {P.to}.",
         '"Come for a walk{!asks}{#} with me, {B}," said {A}. So {A} and {B} walked{!travels} {P.to}.',
@@ -231,7 +232,7 @@ WALK = _plot(
 )  # fmt: skip
 
 SWAP = _plot(
-    "a swap", "mini", "a swap",
+    "swap", "mini", "a swap",
     (
         "{A} had{!owns} {a:O.adj} {O}, and {B} had {a:X.adj} {X}.",
         "{A} was {~bored}{!feels} with the {O}. {B} was {~bored}{!feels} with the {X}.",
@@ -303,7 +304,7 @@ COOKING = _plot(
 )  # fmt: skip
 
 DIALOGUE = _plot(
-    "a short talk", "mini", "a short talk",
+    "short_talk", "mini", "a short talk",
     (
         '"Hello{!greets}, {B}," said {A}. "Hello{!greets}, {A}," said {B}.',
         '"Good <when>{!greets}, {B}," said {A}. "Good <when>{!greets}, {A}," said {B}.',
@@ -343,7 +344,7 @@ DIALOGUE = _plot(
 )  # fmt: skip
 
 LOST = _plot(
-    "lost and found", "mini", "a lost thing found by a friend",
+    "lost_and_found", "mini", "a lost thing found by a friend",
     (
         "{A} had lost{!loses} {A.his} {O.adj} {O}.",
         '"My {O} is gone{!loses}!" said {A}. It was{!describes} {a:O.adj} {O}.',
@@ -382,7 +383,7 @@ LOST = _plot(
 )  # fmt: skip
 
 GIFT = _plot(
-    "a gift", "mini", "a gift",
+    "gift", "mini", "a gift",
     (
         "It was{!celebrates} the birthday of {B}. {A} had{!owns} {a:O.adj} {O} for {B}.",
         "{A} made{!makes} {a:O.adj} {O} for {B}.",
@@ -392,7 +393,7 @@ GIFT = _plot(
         "All week, {A} hid{!hides} {a:O.adj} {O} <spot>, for it was a gift for {B}.",
     ),
     (
-        "{A} went{!travels} {P.to}, where {B} was waiting.",
+        "{A} went{!travels} {Q.to}, where {B} was waiting.",
         "{A} wrapped{!makes} the {O} in [paper|leaves|an old sock|a blue cloth] and wrote {B} on it.",
         "{A} carried{!carries} the {O} all the way to {B}.",
         "{A} hid{!hides} the {O} behind {A.his} back and called {B}.",
@@ -415,7 +416,7 @@ GIFT = _plot(
 )  # fmt: skip
 
 HIDING = _plot(
-    "hide and seek", "mini", "hide and seek",
+    "hide_and_seek", "mini", "hide and seek",
     (
         "{A} and {B} played{!plays} hide and seek{#} {P.at}. {B} hid{!hides} first and took the {O.adj} {O} along.",
         '"You hide{!plays}, {B}, and I will count," said {A}.{#} {B} hid{!hides} with {a:O.adj} {O}.',
@@ -483,7 +484,7 @@ QUESTIONS = _plot(
 )  # fmt: skip
 
 PASSING_ON = _plot(
-    "passing on", "mini", "a thing that goes from friend to friend",
+    "passing_on", "mini", "a thing that goes from friend to friend",
     (
         "{A} had{!owns} {a:O.adj} {O}, and {B} and {C} had nothing.",
         "{A}, {B} and {C} sat{!describes} {P.at} with one {O.adj} {O}. {A} had{!owns} the {O} first.",
@@ -552,7 +553,7 @@ MINIS = (
 )  # fmt: skip
 
 NEWS = _plot(
-    "a letter of news", "letter", "news for a friend",
+    "letter_of_news", "letter", "news for a friend",
     (
         "Dear {B}, I am writing{!writes} to you {P.at}.",
         "Dear {B}, it is {a:W}{!weather} <when> here, and I have time to write.",
@@ -589,7 +590,7 @@ NEWS = _plot(
 )  # fmt: skip
 
 THANKS = _plot(
-    "a letter of thanks", "letter", "thanks for a gift",
+    "letter_of_thanks", "letter", "thanks for a gift",
     (
         "Dear {B}, thank you{!thanks}{#} for the {O.adj} {O}.",
         "Dear {B}, the {O} is here{!arrives}! Thank you{!thanks}{#} so much, {B}.",
@@ -623,7 +624,7 @@ THANKS = _plot(
 )  # fmt: skip
 
 SORRY = _plot(
-    "a letter of apology", "letter", "saying sorry",
+    "letter_of_apology", "letter", "saying sorry",
     (
         "Dear {B}, I am {~sorry}{!apologises}.",
         "Dear {B}, I must tell you{!apologises} something, and it is not easy to write.",
@@ -640,7 +641,7 @@ SORRY = _plot(
     ),
     (
         "{C} saw it{!discovers} and said that I should write to you.",
-        "At first I hid{!hides} it and was {~afraid}.",
+        "At first I told{!hides} nobody and was {~afraid}.",
         "I was {~sorry}{!feels} as soon as I got home.",
         "I looked{!searches} for you {P.at}, but you had gone.",
         "",
@@ -661,7 +662,7 @@ SORRY = _plot(
 )  # fmt: skip
 
 GOOD_DAY_DIARY = _plot(
-    "a diary of a good day", "diary", "a day with a friend",
+    "diary_of_a_good_day", "diary", "a day with a friend",
     (
         "Dear diary, today was {a:W}{!weather} day.",
         "Dear diary, my name is {A}{!introduces}, and this is my day.",
@@ -702,7 +703,7 @@ GOOD_DAY_DIARY = _plot(
 )  # fmt: skip
 
 BAD_DAY_DIARY = _plot(
-    "a diary of a bad day", "diary", "a bad day",
+    "diary_of_a_bad_day", "diary", "a bad day",
     (
         "Dear diary, today I am {~sad}{!feels}.{#}",
         "Dear diary, this was not a good day{!describes}.{#}",
@@ -712,7 +713,7 @@ BAD_DAY_DIARY = _plot(
     ),
     (
         "In the morning I lost{!loses} my {O.adj} {O} {P.at}.",
-        "First I dropped{!breaks} my {O.adj} {O}, and it broke.",
+        "The wind took{!loses} my {O.adj} {O} {P.at}, and {B} did not help me.",
         "{B} took{!takes} my {O} and did not ask.",
         "{B} and I quarrelled{!quarrels} about the {O.adj} {O}.",
         "I forgot{!loses} my {O} {P.at}, and when I came back, {B} had it.",
@@ -722,13 +723,13 @@ BAD_DAY_DIARY = _plot(
         "I told{!speaks} {B} about the {O}, and {B} laughed at me.",
         "I cried{!feels} a little, and {B} saw it.",
         "Then it began to rain{!weather}, and there was no {F} left at home.",
-        "I looked{!searches} for the {O} until I was {~tired}.",
+        "I thought{!thinks} of the {O} until I was {~tired}.",
     ),
     (
         "In the evening {B} came{!arrives} with some {F} and was {~sorry}.",
         "At last {B} said sorry{!apologises} to me, and I said sorry to {B}.",
-        "Later {C} mended{!mends} the {O}, and now it is nearly as good as before.",
-        "In the end, {B} found{!finds} the {O} <spot>.",
+        "Later {C} spoke{!helps} to {B}, and now the {O} is mine again.",
+        "In the end, {B} brought{!returns} the {O} back to me.",
         "I have not forgiven{!refuses} {B} yet. Perhaps tomorrow{!thinks}.",
     ),
     (
@@ -741,7 +742,7 @@ BAD_DAY_DIARY = _plot(
 )  # fmt: skip
 
 RECIPE = _plot(
-    "a recipe", "recipe", "how to make a dish",
+    "recipe", "recipe", "how to make a dish",
     (
         "How to make{!explains}{#} a dish of {F} as {A} makes it.",
         "This is{!explains}{#} the way {A} the {A.kind} makes a dish of {F}.",
@@ -770,7 +771,7 @@ RECIPE = _plot(
         "Taste it{!eats}, but only once. {A} always tastes{!eats} it twice.",
     ),
     (
-        "Eat{!eats} the {F} while it is hot.",
+        "Now eat{!eats} the {F}, but blow on it first.",
         "Give{!gives} the first plate to a friend. {A} gives{!gives} it to {B}.",
         "{B} likes{!likes} {F} best with butter.",
         "Now call{!eats} {B} to the table and eat the {F} together.",
@@ -779,7 +780,7 @@ RECIPE = _plot(
 )  # fmt: skip
 
 THING_RECIPE = _plot(
-    "making a thing", "recipe", "how to make a thing",
+    "making_a_thing", "recipe", "how to make a thing",
     (
         "How to make{!explains}{#} {a:O}, by {A} the {A.kind}.",
         "{A} knows how to make{!explains}{#} {a:O.adj} {O}, and this is how.",
@@ -825,8 +826,8 @@ ASKING_FOR_A_STORY = (
 )
 
 ASKING_FOR_MORE = (
-    "{user} [Thank you|Thanks]{!thanks}! [That was good|I like {A}|I liked the end].{assistant} [You are welcome|I like {A} too]"
-    "{!answers}. Good night{!leaves}!",
+    "{user} [Thank you|Thanks]{!thanks}! [That was good|I like {A}|I liked the end].{assistant} [You are welcome{!answers}|I like {A} too{!answers}]. "
+    "Good night{!leaves}!",
     "{user} Who had the {O}{!asks} in the end?{assistant} {A} had{!answers} the {O} in the end.",
     "{user} What was the name{!asks} of the {A.kind}?{assistant} The {A.kind} was called{!answers} {A}.",
     "{user} Who helped{!asks} {A}?{assistant} It was{!answers} {B} who helped {A}.",
@@ -837,7 +838,7 @@ ASKING_FOR_MORE = (
 )
 
 STORY_OF_A_LOSS = _plot(
-    "a story of a lost thing, told on request", "chat", "a lost thing",
+    "story_of_a_loss", "chat", "a lost thing",
     ASKING_FOR_A_STORY,
     (
         "{A} was{!introduces} {a:A.trait} {A.kind} who lived {P.at}. {A} had{!owns} {a:O.adj} {O}.",
@@ -874,7 +875,7 @@ STORY_OF_A_LOSS = _plot(
 )  # fmt: skip
 
 STORY_OF_A_SKILL = _plot(
-    "a story of learning, told on request", "chat", "learning something new",
+    "story_of_a_skill", "chat", "learning something new",
     (
         "{user} [Tell me|Please tell me|Can you tell me] a story about {a:A.kind} called {A} who wants to {K}.{!asks}{assistant}",
         "{user} [Please write|Write] a [short|little] story about {A} the {A.kind} and {A.his} friend {B}.{!asks}{assistant}",
@@ -924,7 +925,7 @@ STORY_OF_A_SKILL = _plot(
 )  # fmt: skip
 
 STORY_OF_A_GIFT = _plot(
-    "a story of a gift, told on request", "chat", "a gift",
+    "story_of_a_gift", "chat", "a gift",
     ASKING_FOR_A_STORY,
     (
         "{A} had{!owns} {a:O.adj} {O}, and {A.his} friend {B} had nothing.",
@@ -967,7 +968,7 @@ STORY_OF_A_GIFT = _plot(
 )  # fmt: skip
 
 MY_NAME = _plot(
-    "my name and my thing", "chat", "remembering what was told",
+    "my_name", "chat", "remembering what was told",
     (
         "{user} Hello, my name is {A}{!introduces}, and I have {a:O.adj} {O}.{assistant} Hello, {A}{!greets}! What do you do{!asks} with your {O}?",
         "{user} Hi! I am {A}{!introduces}. This is{!owns} my {O}.{assistant} Hi, {A}{!greets}! That is a fine {O}{!speaks}.",
@@ -982,8 +983,10 @@ MY_NAME = _plot(
     ),
     (
         "{user} I take{!carries} the {O} {P.to} every day.{assistant} Then the {O} must know{!answers} the {P} well.",
-        "{user} The {O} is{!describes} <spot>.{assistant} That is a good place{!answers} for {a:O}.",
-        "{user} Today it is {W}{!weather}.{assistant} Then keep your {O} dry and warm{!answers}, {A}.",
+        "{user} The {O} is{!describes} <spot>.{assistant} That is a good place{!answers} for {a:O}, {A}.",
+        "{user} I am {~happy}{!feels} today.{assistant} That is good{!answers}, {A}. Is it because{!asks} of the {O}?{user} Yes{!answers}, because of the {O}."
+        "{assistant} Then it is a good {O}{!answers}.",
+        "{user} Today it is {W}{!weather}.{assistant} Then keep the {O} [at home|near you|under a roof]{!answers}, {A}.",
         "{user} I like{!likes} {F}.{assistant} I have heard much good{!answers} of {F}, {A}.",
         "{user} I can {K}{!describes}.{assistant} How good, {A}{!answers}! Is {K.ing} hard{!asks}?{user} No{!answers}, it is easy.{assistant} "
         "Then you must teach{!asks} me one day, {A}.",
@@ -1157,11 +1160,12 @@ def _answer(topic: str, what: str, first: str, second: str) -> str:
 
 def _statement(topic: str, what: str, first: str, second: str) -> str:
     """The same facts as plain prose."""
-    return f"{topic.capitalize()} is{{!explains}} {what}. [{first}{{!explains}}.|{second}{{!explains}}.|{first}{{!explains}}. {second}{{!explains}}.]"
+    more = f"[{first}{{!explains}}.|{second}{{!explains}}.|{first}{{!explains}}. {second}{{!explains}}.]"
+    return f"{topic.capitalize()} is{{!explains}} {what}.{{#}} {more}"
 
 
 WHAT_IT_IS = _plot(
-    "what it is", "facts", "what something is",
+    "what_it_is", "facts", "what something is",
     tuple(_answer(topic, *facts) for topic, facts in FACTS.items()),
     (*(_answer(topic, *facts).replace("{#}", "") for topic, facts in FACTS.items()), *[""] * len(FACTS)),
     (
@@ -1175,17 +1179,17 @@ WHAT_IT_IS = _plot(
 )  # fmt: skip
 
 HOW_THINGS_ARE = _plot(
-    "how things are", "facts", "simple facts",
+    "how_things_are", "facts", "simple facts",
     (
-        "{A} wanted{!wants} to know everything. This is what {A} wrote down{!writes}.{#}",
-        "Here are two things{!explains}{#} that everyone should know.",
-        'Every evening, {A} asked{!asks} {B} questions, and {B} answered.{#}',
-        "On a wall {P.at} you can read{!explains}{#} about the world.",
+        "{A} wanted{!wants} to know everything. This is what {A} wrote down{!writes}.",
+        "Here are two things{!explains} that everyone should know.",
+        'Every evening, {A} asked{!asks} {B} questions, and {B} answered.',
+        "On a wall {P.at} you can read{!explains} about the world.",
         "",
         "",
     ),
     tuple(_statement(topic, *facts) for topic, facts in FACTS.items()),
-    tuple(_statement(topic, *facts) for topic, facts in FACTS.items()),
+    tuple(_statement(topic, *facts).replace("{#}", "") for topic, facts in FACTS.items()),
     (
         "{A} read{!ends} it twice and was {~happy}.",
         "That is all{!ends} for today.",
