@@ -26,7 +26,7 @@ from typing import NamedTuple
 from loupe.engine.starter.world import lexicon
 
 PIECE = re.compile(r"\{[^{}]*\}|\[|\]|\||[^\[\]|{}]+")
-VOWELS = tuple("aeiou")
+VOWEL_SOUNDS = (*"aeiou", "hones")
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +143,7 @@ def _slot(slot: str, scene: Scene, rng: random.Random, page: Page, named: set[st
     if slot.startswith("a:"):
         inner = Page()
         _slot(slot[2:], scene, rng, inner, named)
-        page.write(("an " if inner.text.lower().startswith(VOWELS) else "a "))
+        page.write(("an " if inner.text.lower().startswith(VOWEL_SOUNDS) else "a "))
         base = len(page.text)
         page.text += inner.text
         page.marks += [Mark(m.start + base, m.end + base, m.kind, m.value) for m in inner.marks]
@@ -158,7 +158,7 @@ def _slot(slot: str, scene: Scene, rng: random.Random, page: Page, named: set[st
     elif slot == "#":
         page.write("", "theme", scene.theme)
     elif slot in ("user", "assistant"):
-        page.write(("<|end|>\n" if page.text else "") + f"<|{slot}|>", "turn", slot)
+        page.write(("<|end|>" if page.text else "") + f"<|{slot}|>", "turn", slot)
     else:
         _value(slot, scene, rng, page, named)
 

@@ -1,0 +1,141 @@
+"""The starter's language model: a five-block Llama that learns in minutes to carry names and things through a text.
+
+A model this small never learns by itself to copy a name it has read: nothing rewards attending to names before the copy
+works, nor copying before attention finds them. So the last two blocks *start* as copy heads. With embedding E ~ N(0, 1)
+and a random rotation R, the head starts as 0.05 E R, values as a random rotation Q and outputs as R'Q': whatever a late
+head attends to raises its own logit from step 0, for every token at once, and only *where to look* is left to learn.
+The class and the file are stock Llama; only the starting values differ.
+
+While it trains, linear reading heads at the block the NLA will explain must tell who is being talked about, with whom,
+which thing, where, in what mood and what happens: a small model otherwise keeps such knowledge only where the next word
+needs it, and an explanation of any other token would have nothing to read. The heads are thrown away afterwards.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch.nn import functional as F
+
+from loupe.engine.nla.training.checkpoint import restore, store
+from loupe.engine.optimizing import Optimizer, Schedule
+from loupe.engine.starter.corpus import STATE, UNKNOWN, Batch, Row, batches
+
+if TYPE_CHECKING:
+    from transformers import LlamaForCausalLM, PreTrainedTokenizerBase
+
+COPY_BLOCKS = 2
+HEAD_SCALE = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class LanguageModelRecipe:
+    """Size and training budget of the starter's language model."""
+
+    d_model: int = 192
+    blocks: int = 5
+    heads: int = 6
+    d_mlp: int = 384
+    documents: int = 60_000
+    tokens: int = 7_000_000
+    tokens_per_step: int = 2_000
+    read_block: int = 3
+    reading_weight: float = 0.06
+    seed: int = 0
+
+
+def new_model(recipe: LanguageModelRecipe, vocabulary: int, eos: int, pad: int) -> LlamaForCausalLM:
+    """A Llama with copy-initialised late blocks; untied head."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(recipe.seed)
+    config = LlamaConfig(
+        vocab_size=vocabulary,
+        hidden_size=recipe.d_model,
+        intermediate_size=recipe.d_mlp,
+        num_hidden_layers=recipe.blocks,
+        num_attention_heads=recipe.heads,
+        num_key_value_heads=recipe.heads,
+        max_position_embeddings=1024,
+        tie_word_embeddings=False,
+        bos_token_id=None,
+        eos_token_id=eos,
+        pad_token_id=pad,
+        attn_implementation="sdpa",
+    )
+    model = LlamaForCausalLM(config)
+    _copy_init(model, recipe)
+    return model
+
+
+@torch.no_grad()
+def _copy_init(model: LlamaForCausalLM, recipe: LanguageModelRecipe) -> None:
+    d = recipe.d_model
+    embedding = model.model.embed_tokens.weight.normal_()
+    rotation = torch.nn.init.orthogonal_(torch.empty(d, d))
+    model.lm_head.weight.copy_(HEAD_SCALE * embedding @ rotation)
+    for index, block in enumerate(model.model.layers):
+        for weight in (block.self_attn.q_proj, block.self_attn.k_proj, block.mlp.gate_proj, block.mlp.up_proj):
+            weight.weight.normal_(std=d**-0.5)
+        block.mlp.down_proj.weight.normal_(std=recipe.d_mlp**-0.5 / math.sqrt(2 * recipe.blocks))
+        if index >= recipe.blocks - COPY_BLOCKS:
+            values = torch.nn.init.orthogonal_(torch.empty(d, d))
+            block.self_attn.v_proj.weight.copy_(values)
+            block.self_attn.o_proj.weight.copy_(rotation.T @ values.T)
+        else:
+            block.self_attn.v_proj.weight.normal_(std=d**-0.5)
+            block.self_attn.o_proj.weight.normal_(std=d**-0.5 / math.sqrt(2 * recipe.blocks))
+
+
+class ReadingHeads(torch.nn.Module):
+    """One linear head for each slot of the story's state, reading the residual stream `[b s d]`."""
+
+    def __init__(self, d_model: int) -> None:
+        super().__init__()
+        self.heads = torch.nn.ModuleList(torch.nn.Linear(d_model, len(values)) for values in STATE.values())
+
+    def loss(self, hidden: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
+        """Sum over slots of the mean cross-entropy where the slot is known. state `[b s slots]`."""
+        scaled = F.rms_norm(hidden.float(), hidden.shape[-1:])
+        return torch.stack([_known_loss(head(scaled), state[..., i]) for i, head in enumerate(self.heads)]).sum()
+
+
+def _known_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    total = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=UNKNOWN, reduction="sum")
+    return total / (targets != UNKNOWN).sum().clamp(min=1)
+
+
+def train(
+    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerBase, rows: list[Row], recipe: LanguageModelRecipe, checkpoint: Path
+) -> Iterator[tuple[int, int, float, float]]:
+    """Train in place, yielding `(step, steps, loss, reading loss)`; continues from `checkpoint` if it exists."""
+    steps = recipe.tokens // recipe.tokens_per_step
+    torch.manual_seed(recipe.seed + 1)
+    whole = torch.nn.ModuleDict({"model": model, "reading": ReadingHeads(recipe.d_model)})
+    optimizer = Optimizer(whole, Schedule(steps))
+    first = restore(checkpoint, whole, optimizer)
+    for step, batch in zip(range(steps), batches(rows, recipe.tokens_per_step, recipe.seed, tokenizer.pad_token_id), strict=False):
+        if step < first:
+            continue
+        loss, reading = losses(model, whole["reading"], batch, recipe.read_block)
+        (loss + recipe.reading_weight * reading).backward()
+        optimizer.step(step)
+        yield step + 1, steps, float(loss.detach()), float(reading.detach())
+        if (step + 1) % 500 == 0:
+            store(checkpoint, whole, optimizer, step + 1)
+
+
+def losses(
+    model: LlamaForCausalLM, reading: ReadingHeads, batch: Batch, block: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Weighted next-token cross-entropy, and the reading loss at a block. Padding is on the right, hidden by causality."""
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        output = model(input_ids=batch.ids[:, :-1], use_cache=False, output_hidden_states=True)
+    nll = F.cross_entropy(output.logits.float().transpose(1, 2), batch.ids[:, 1:], reduction="none")
+    weights = batch.weights[:, 1:]
+    return (nll * weights).sum() / weights.sum(), reading.loss(output.hidden_states[block + 1], batch.state[:, :-1])
