@@ -3,6 +3,7 @@
     LoupeError
     ├── BadInput (also a ValueError)
     │   ├── EmptyText
+    │   ├── BrokenText
     │   ├── TextTooLong
     │   ├── BadPositions
     │   ├── LayerOutOfRange
@@ -13,8 +14,13 @@
     ├── UnknownFormat
     ├── SidecarError
     │   ├── SidecarMissing
+    │   ├── SidecarUnreadable
+    │   ├── ScaleMissing
     │   └── SidecarDrift
-    │       └── WrongRole
+    │       ├── WrongRole
+    │       ├── TokenizerDrift
+    │       ├── PromptDrift
+    │       └── DepthDrift
     ├── ModelError
     │   ├── UnsupportedModel
     │   ├── CertificationFailed
@@ -48,6 +54,12 @@ class EmptyText(BadInput):
     """There is no token to look at."""
 
     code = "empty_text"
+
+
+class BrokenText(BadInput):
+    """The text holds half of a surrogate pair, which no file or tokenizer can represent."""
+
+    code = "broken_text"
 
 
 class TextTooLong(BadInput):
@@ -110,6 +122,18 @@ class SidecarMissing(SidecarError):
     code = "sidecar_missing"
 
 
+class SidecarUnreadable(SidecarError):
+    """The sidecar is not YAML, not of a known kind or version, or lacks a required entry."""
+
+    code = "sidecar_unreadable"
+
+
+class ScaleMissing(SidecarError):
+    """The sidecar gives no number for a norm that is needed, and none was given instead."""
+
+    code = "scale_missing"
+
+
 class SidecarDrift(SidecarError):
     """The sidecar and the checkpoint, or the two sidecars of a pair, contradict each other."""
 
@@ -120,6 +144,24 @@ class WrongRole(SidecarDrift):
     """A verbalizer was given where a reconstructor belongs, or the reverse."""
 
     code = "wrong_role"
+
+
+class TokenizerDrift(SidecarDrift):
+    """The tokenizer beside a checkpoint no longer produces the ids that the sidecar recorded."""
+
+    code = "tokenizer_drift"
+
+
+class PromptDrift(SidecarDrift):
+    """The rendered prompt does not hold the injection slot where the sidecar says it is."""
+
+    code = "prompt_drift"
+
+
+class DepthDrift(SidecarDrift):
+    """Layer indices contradict each other, or a reconstructor does not have one block more than its layer index."""
+
+    code = "depth_drift"
 
 
 class ModelError(LoupeError):
