@@ -77,6 +77,7 @@ class Task(Generic[Result]):
         if self._steps is None:
             assert self._job is not None, "a job that has ended cannot be resumed"
             self._steps = self._job.run(self._context)
+        spent = 0.0
         while True:
             event = next(self._steps)
             if leaked := _leak(self.name, "yielded", modes):
@@ -84,6 +85,9 @@ class Task(Generic[Result]):
                 raise leaked
             self._observer(event)
             if is_stopped() or self._context.out_of_time():
+                return
+            spent, step = self._context.slice_seconds(), self._context.slice_seconds() - spent
+            if spent + step > self._context.slice_budget_s:  # the next step would probably not fit
                 return
 
     def _end(self, outcome: Outcome) -> Outcome:

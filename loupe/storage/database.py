@@ -1,0 +1,60 @@
+"""The database: many readers, one writer at a time, transactions of milliseconds.
+
+Writers of this process take turns on a lock, so none of them ever meets SQLITE_BUSY from a sibling; readers see the
+last commit and wait for nobody.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
+
+from loupe.storage.connection import prepare, understood
+
+
+class Database:
+    """An open database file; it must have been migrated. Close it, or SQLite's log stays beside it."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._engine = create_async_engine(f"sqlite+aiosqlite:///{path}", json_serializer=_to_json)
+        prepare(self._engine.sync_engine)
+        reading = self._engine.execution_options(readonly=True)
+        self._writers = async_sessionmaker(self._engine, expire_on_commit=False)
+        self._readers = async_sessionmaker(reading, expire_on_commit=False)
+        self._turn = asyncio.Lock()
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncSession]:
+        """A transaction that is committed when the block ends, and undone when it raises.
+
+        Never await the engine, the network or a person inside. Raises StoreBusy, StoreFull, CorruptDatabase.
+        """
+        async with self._turn:
+            with understood(self.path):
+                async with self._writers() as session, session.begin():
+                    yield session
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncSession]:
+        """A view of the last commit that does not change during the block. Raises StoreBusy, CorruptDatabase."""
+        with understood(self.path):
+            async with self._readers() as session, session.begin():
+                yield session
+
+    async def close(self) -> None:
+        """Let SQLite tidy its statistics and its log, and close every connection."""
+        async with self._turn:
+            with understood(self.path):
+                async with self._engine.connect() as connection:
+                    await connection.execute(text("PRAGMA optimize"))
+        await self._engine.dispose()
+
+
+def _to_json(value: object) -> str:
+    """Absent values are absent: NaN and infinity, which are not JSON, raise ValueError instead of being stored."""
+    return json.dumps(value, allow_nan=False, separators=(",", ":"), ensure_ascii=False)

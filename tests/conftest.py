@@ -1,0 +1,26 @@
+"""Shared by every test: shapes and types of the engine are checked at run time, and each test gets its own folders."""
+
+from jaxtyping import install_import_hook
+
+_hook = install_import_hook("loupe.engine", "beartype.beartype")
+
+from collections.abc import Iterator  # noqa: E402 - the hook must be in place before the engine is imported
+from pathlib import Path  # noqa: E402
+
+import pytest  # noqa: E402
+
+from loupe.engine.device import DeviceThread  # noqa: E402
+from loupe.storage.paths import DataDir  # noqa: E402
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> DataDir:
+    """A fresh data directory, not locked."""
+    return DataDir.create(tmp_path / "home")
+
+
+@pytest.fixture
+def device_thread() -> Iterator[DeviceThread]:
+    """A device thread on the CPU that is closed at the end, whatever the test did."""
+    with DeviceThread() as thread:
+        yield thread
