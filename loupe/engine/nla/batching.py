@@ -1,0 +1,357 @@
+"""Continuous batching: rollouts of any request join between decode steps and leave when they are done.
+
+A `VerbalizerBatch` lives on the device thread, one per loaded verbalizer, and is shared by every job that verbalizes.
+A job submits vectors and gets a `Ticket`; whoever is resumed calls `advance`, which does one step *for everybody*: a
+prefill of waiting vectors, or one decode step of all rows. Between two steps nothing is patched or open.
+
+Keys and values live in buffers [rows, kv_heads, length, head_dim] per layer that are allocated ahead and written in
+place. Rows stay dense: the last row moves into the place of one that leaves, so a step reads no dead row. Vectors are
+admitted from the ticket with the fewest running rows, which is fair to a small request that came after a large one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from loupe.engine.errors import BadOption
+from loupe.engine.nla.cascade import CascadeCache
+from loupe.engine.nla.paths import LayerKV
+from loupe.engine.nla.sampling import draw
+from loupe.engine.nla.verbalizer import EXPLANATION_CLOSE, Prefilled, Sampling, Verbalizer
+from loupe.engine.randomness import uniform
+
+_CLOSING_WINDOW = 24  # tokens that surely hold the closing tag, whatever the tokenizer
+_GROWTH = 32  # cached tokens by which a buffer is lengthened
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutText:
+    """One finished rollout: its ids (an end token included, if it ended by one), its text, why it ended, and the steps
+    at which rounding could have chosen another token."""
+
+    ids: tuple[int, ...]
+    text: str
+    ended: str
+    ties: tuple[int, ...]
+
+
+@dataclass(slots=True, eq=False)
+class _Row:
+    """A rollout in progress. `length` counts its cached tokens."""
+
+    ticket: Ticket
+    vector: int
+    rollout: int
+    position_key: int
+    length: int
+    ids: list[int] = field(default_factory=list)
+    ties: list[int] = field(default_factory=list)
+
+
+class Ticket:
+    """One request in the batch: which of its vectors are finished, and their rollouts. `close` withdraws it."""
+
+    def __init__(self, batch: VerbalizerBatch, vectors: Tensor, sampling: Sampling, keys: Sequence[int]) -> None:
+        self.sampling = sampling
+        self.vectors = vectors
+        self.keys = tuple(keys)
+        self.waiting = deque(range(len(vectors)))
+        self.running = 0
+        self.tokens = 0
+        self._batch = batch
+        self._rollouts: dict[int, dict[int, RolloutText]] = {index: {} for index in range(len(vectors))}
+        self._finished: deque[int] = deque()
+        self._open = len(vectors)
+
+    @property
+    def done(self) -> bool:
+        """Whether every vector has all its rollouts."""
+        return self._open == 0
+
+    def take_finished(self) -> list[int]:
+        """Vectors that got their last rollout since the previous call."""
+        finished = list(self._finished)
+        self._finished.clear()
+        return finished
+
+    def rollouts(self, vector: int) -> list[RolloutText]:
+        """The finished rollouts of a vector, in order of their numbers."""
+        return [rollout for _, rollout in sorted(self._rollouts[vector].items())]
+
+    def close(self) -> None:
+        """Leave the batch: nothing more is computed for this ticket. Harmless when repeated."""
+        self.waiting.clear()
+        self._batch.withdraw(self)
+
+    def _add(self, vector: int, number: int, rollout: RolloutText) -> None:
+        self._rollouts[vector][number] = rollout
+        if len(self._rollouts[vector]) == self.sampling.rollouts:
+            self._finished.append(vector)
+            self._open -= 1
+
+
+class VerbalizerBatch:
+    """All rollouts in progress on one verbalizer. One thread only.
+
+    `max_rows` bounds the rows that decode together. With `step_budget_s` (settable at any time) a step is kept within
+    that many seconds: the number of rows grows while steps are short and shrinks, by not admitting, when they are long.
+    """
+
+    def __init__(
+        self,
+        verbalizer: Verbalizer,
+        *,
+        max_rows: int = 256,
+        step_budget_s: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if max_rows < 1:
+            raise BadOption(f"max_rows must be at least 1, got {max_rows}.")
+        self.verbalizer = verbalizer
+        self.max_rows = max_rows
+        self.step_budget_s = step_budget_s
+        self.decode_steps = 0
+        self._clock = clock
+        self._tickets: list[Ticket] = []
+        self._rows: list[_Row] = []
+        self._cache = _RowCache()
+        self._row_limit = _RowLimit(max_rows)
+        self._prefill_rate = 0.0
+        self._closing_ids = _ids_that_can_close(verbalizer)
+
+    @property
+    def rows(self) -> int:
+        """Rollouts that are decoding now."""
+        return len(self._rows)
+
+    def submit(
+        self,
+        vectors: Float[Tensor, "vectors d_model"],
+        sampling: Sampling,
+        position_keys: Sequence[int] | None = None,
+    ) -> Ticket:
+        """Queue raw vectors. `position_keys` name the noise of each vector (default 0, 1, ...)."""
+        keys = range(len(vectors)) if position_keys is None else position_keys
+        if len(keys) != len(vectors):
+            raise BadOption(f"{len(keys)} position keys were given for {len(vectors)} vectors.")
+        ticket = Ticket(self, vectors, sampling, keys)
+        self._tickets.append(ticket)
+        return ticket
+
+    def withdraw(self, ticket: Ticket) -> None:
+        """Drop everything of a ticket, waiting or running."""
+        self._tickets = [other for other in self._tickets if other is not ticket]
+        self._drop([index for index, row in enumerate(self._rows) if row.ticket is ticket])
+
+    @torch.no_grad()
+    def advance(self) -> bool:
+        """One prefill or one decode step for everybody; False when there was nothing to do."""
+        admitted = self._choose()
+        if admitted:
+            self._prefill(*admitted)
+        elif self._rows:
+            start = self._clock()
+            self._decode()
+            self._row_limit.observe(len(self._rows), self._clock() - start, self.step_budget_s)
+        else:
+            return False
+        self._tickets = [ticket for ticket in self._tickets if not ticket.done]
+        return True
+
+    def _choose(self) -> tuple[Ticket, list[int]] | None:
+        """Waiting vectors of one ticket that may start now."""
+        waiting = [ticket for ticket in self._tickets if ticket.waiting]
+        if not waiting:
+            return None
+        ticket = min(waiting, key=lambda ticket: ticket.running)
+        rollouts = ticket.sampling.rollouts
+        room = (self._row_limit.rows(self.step_budget_s) - len(self._rows)) // rollouts
+        if room < 1 and self._rows:
+            return None
+        count = min(max(room, 1), len(ticket.waiting), self._prefill_size())
+        return ticket, [ticket.waiting.popleft() for _ in range(count)]
+
+    def _prefill_size(self) -> int:
+        """Vectors whose suffixes make one forward that fits the step budget, at the rate seen so far."""
+        tokens = 512
+        if self.step_budget_s is not None:
+            tokens = self._prefill_rate * self.step_budget_s if self._prefill_rate else 64
+        return max(1, int(tokens) // self.verbalizer.suffix_length)
+
+    def _prefill(self, ticket: Ticket, chosen: list[int]) -> None:
+        start = self._clock()
+        prefilled = self.verbalizer.prefill(ticket.vectors[chosen])
+        rollouts = ticket.sampling.rollouts
+        first = len(self._rows)
+        for vector in chosen:
+            key = ticket.keys[vector]
+            self._rows += [_Row(ticket, vector, n, key, prefilled.length) for n in range(rollouts)]
+        ticket.running += len(self._rows) - first
+        self._cache.admit(prefilled, rollouts, ticket.sampling.max_new_tokens)
+        self._choose_tokens(prefilled.logits.repeat_interleave(rollouts, dim=0), first)
+        seconds = self._clock() - start
+        self._prefill_rate = len(chosen) * self.verbalizer.suffix_length / max(seconds, 1e-9)
+
+    def _decode(self) -> None:
+        lm, rows = self.verbalizer.lm, self._rows
+        device = lm.device
+        own = torch.tensor([row.length for row in rows], device=device)
+        before = len(self.verbalizer.beginning())
+        shared = before if self.verbalizer.shares_beginning else 0
+        last = torch.tensor([[row.ids[-1]] for row in rows], device=device)
+        longest = int(own.max()) + 1
+        reach = torch.arange(shared + longest, device=device).expand(len(rows), -1)
+        visible = reach <= (own + shared)[:, None]
+        self._cache.begin(own, longest)
+        hidden = self.verbalizer.run(lm.embed(last), (own + shared)[:, None], visible[:, None], reach, self._cache)
+        for row in rows:
+            row.length += 1
+        self.decode_steps += 1
+        self._choose_tokens(lm.head_logits(hidden[:, -1]).float(), 0)
+
+    def _choose_tokens(self, logits: Float[Tensor, "rows vocab"], first: int) -> None:
+        """Draw the next token of every row from `first` on; rows that end leave."""
+        rows = self._rows[first:]
+        noise = uniform(*(np.array(column) for column in zip(*map(_address, rows), strict=True)))
+        options = torch.tensor([(r.ticket.sampling.temperature, r.ticket.sampling.top_p) for r in rows])
+        options = options.to(logits.device)
+        drawn = draw(logits, torch.from_numpy(noise).to(logits.device), options[:, 0], options[:, 1])
+        left = []
+        for index, (row, token, tie) in enumerate(zip(rows, drawn.tokens.tolist(), drawn.ties.tolist(), strict=True)):
+            if tie:
+                row.ties.append(len(row.ids))
+            row.ids.append(token)
+            row.ticket.tokens += 1
+            if ended := self._ended(row, token):
+                self._finish(row, ended)
+                left.append(first + index)
+        self._drop(left)
+
+    def _ended(self, row: _Row, token: int) -> str | None:
+        if token in self.verbalizer.end_ids:
+            return "end"
+        if token in self._closing_ids and EXPLANATION_CLOSE in self._decode_text(row.ids[-_CLOSING_WINDOW:]):
+            return "closed"
+        return "length" if len(row.ids) >= row.ticket.sampling.max_new_tokens else None
+
+    def _finish(self, row: _Row, ended: str) -> None:
+        text = self._decode_text(row.ids[:-1] if ended == "end" else row.ids)
+        row.ticket._add(row.vector, row.rollout, RolloutText(tuple(row.ids), text, ended, tuple(row.ties)))
+
+    def _decode_text(self, ids: list[int]) -> str:
+        tokenizer = self.verbalizer.tokenizer
+        return str(tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
+
+    def _drop(self, leaving: Sequence[int]) -> None:
+        """Remove rows; rows from the end move into their places."""
+        for index in sorted(leaving, reverse=True):
+            self._rows[index].ticket.running -= 1
+            last = self._rows.pop()
+            if index < len(self._rows):
+                self._rows[index] = last
+                self._cache.move(len(self._rows), index, last.length)
+        self._cache.count = len(self._rows)
+        if not self._rows:
+            self._cache.release()
+
+
+class _RowCache(CascadeCache):
+    """The rows' own keys and values: per layer two buffers [capacity, kv_heads, length, head_dim]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+        self._buffers: list[LayerKV] = []
+        self._write: Tensor | None = None
+        self._longest = 0
+
+    def admit(self, prefilled: Prefilled, rollouts: int, max_new_tokens: int) -> None:
+        """Append rows for prefilled vectors, each `rollouts` times."""
+        added = len(prefilled.logits) * rollouts
+        self._reserve(prefilled.layers, self.count + added, prefilled.length + min(_GROWTH, max_new_tokens))
+        rows = slice(self.count, self.count + added)
+        for buffers, new in zip(self._buffers, prefilled.layers, strict=True):
+            for buffer, tensor in zip(buffers, new, strict=True):
+                buffer[rows, :, : prefilled.length] = tensor.repeat_interleave(rollouts, dim=0)
+        self.count += added
+
+    def begin(self, lengths: Tensor, longest: int) -> None:
+        """The next forward writes one token per row, at these places; buffers are read up to `longest`."""
+        if longest > self._buffers[0][0].shape[2]:
+            self._reserve(self._buffers, self.count, longest + _GROWTH)
+        self._write, self._longest = lengths, longest
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: object, **kwargs: object
+    ) -> LayerKV:
+        keys, values = self._buffers[layer_idx]
+        rows = torch.arange(self.count, device=keys.device)
+        keys[rows, :, self._write] = key_states[:, :, 0]
+        values[rows, :, self._write] = value_states[:, :, 0]
+        return keys[: self.count, :, : self._longest], values[: self.count, :, : self._longest]
+
+    def move(self, source: int, target: int, length: int) -> None:
+        """Copy one row's tokens over another row's."""
+        for buffers in self._buffers:
+            for buffer in buffers:
+                buffer[target, :, :length] = buffer[source, :, :length]
+
+    def release(self) -> None:
+        """Give the buffers back; the next admission allocates what it needs."""
+        self.count, self._buffers, self._write = 0, [], None
+
+    def _reserve(self, like: Sequence[LayerKV], rows: int, length: int) -> None:
+        """Make room; what is there already is copied over, layer by layer."""
+        if self._buffers:
+            have = self._buffers[0][0].shape
+            if rows <= have[0] and length <= have[2]:
+                return
+            rows, length = max(rows, have[0]), max(length, have[2])
+        old, self._buffers = self._buffers, []
+        for layer, pair in enumerate(like):
+            fresh = tuple(t.new_zeros(rows, t.shape[1], length, t.shape[3]) for t in pair)
+            if layer < len(old):
+                for new, was in zip(fresh, old[layer], strict=True):
+                    new[: self.count, :, : was.shape[2]] = was[: self.count]
+                old[layer] = (fresh[0][:0], fresh[1][:0])
+            self._buffers.append((fresh[0], fresh[1]))
+
+
+class _RowLimit:
+    """How many rows may decode together so that a step keeps its budget: doubled while cheap, halved when too dear."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._limit = min(16, most)
+
+    def rows(self, budget_s: float | None) -> int:
+        return self._most if budget_s is None else self._limit
+
+    def observe(self, rows: int, seconds: float, budget_s: float | None) -> None:
+        if budget_s is None:
+            return
+        if seconds > budget_s:
+            self._limit = max(1, min(rows, self._limit) * 3 // 4)
+        elif seconds < budget_s / 2 and rows * 2 > self._limit:
+            self._limit = min(self._most, self._limit * 2)
+
+
+def _address(row: _Row) -> tuple[int, int, int, int]:
+    """What a row's next noise belongs to."""
+    return row.ticket.sampling.seed, row.position_key, row.rollout, len(row.ids)
+
+
+def _ids_that_can_close(verbalizer: Verbalizer) -> frozenset[int]:
+    """Tokens whose text holds the last character of the closing tag."""
+    tokenizer = verbalizer.tokenizer
+    ids = list(range(min(len(tokenizer), verbalizer.lm.vocab_size)))
+    pieces = zip(ids, tokenizer.convert_ids_to_tokens(ids), strict=True)
+    return frozenset(token for token, piece in pieces if piece and EXPLANATION_CLOSE[-1] in piece)

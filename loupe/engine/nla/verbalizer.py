@@ -1,0 +1,194 @@
+"""The verbalizer: from an activation to words, one rollout per (vector, number).
+
+Choices:
+
+- Everything before the slot is the same for every vector of every user: its keys and values are computed once per
+  checkpoint (`beginning`), and dropped when a weight changes.
+- The slot and what follows it in the prompt are computed once per vector, then expanded to its rollouts
+  (`batching.py`).
+- A rollout ends at an end-of-sequence token, at the closing explanation tag, or at `max_new_tokens`.
+- Noise belongs to (seed, position key, rollout, step), so a rollout does not depend on who shares the batch.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from loupe.engine.errors import BadOption, WidthMismatch
+from loupe.engine.models.language_model import LanguageModel
+from loupe.engine.models.loading import load_model
+from loupe.engine.nla.cascade import SuffixCache, cascading, shares_beginning
+from loupe.engine.nla.paths import Context, LayerKV, attention_masks, causal, run_path, weights_version
+from loupe.engine.nla.prompt import build_prompt, embed_scale_of, injected_rows, prompt_rows
+from loupe.engine.nla.reconstructor import _require_tokenizer, check_width
+from loupe.engine.nla.sidecar import Role, Sidecar, load_sidecar, require_injection_scale
+
+if TYPE_CHECKING:
+    from loupe.engine.nla.batching import RolloutText
+
+EXPLANATION_OPEN = "<explanation>"
+EXPLANATION_CLOSE = "</explanation>"
+_EXPLANATION = re.compile(f"{EXPLANATION_OPEN}(.*?){EXPLANATION_CLOSE}", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How rollouts are drawn. Temperature 0 is greedy; `top_p` 1 keeps the whole vocabulary.
+
+    Raises BadOption: temperature in [0, 10], top_p in (0, 1], max_new_tokens in [1, 4096], rollouts in [1, 1024].
+    """
+
+    rollouts: int = 1
+    temperature: float = 1.0
+    top_p: float = 1.0
+    seed: int = 0
+    max_new_tokens: int = 200
+
+    def __post_init__(self) -> None:
+        _within("rollouts", self.rollouts, 1, 1024)
+        _within("temperature", self.temperature, 0, 10)
+        _within("top_p", self.top_p, 1e-6, 1)
+        _within("max_new_tokens", self.max_new_tokens, 1, 4096)
+
+
+@dataclass(frozen=True, slots=True)
+class Prefilled:
+    """The slot and everything after it, run for some vectors: the logits of the first new token and what was cached."""
+
+    logits: Float[Tensor, "vectors vocab"]
+    layers: tuple[LayerKV, ...]
+
+    @property
+    def length(self) -> int:
+        """Cached tokens per vector (the beginning is not among them where it is shared)."""
+        return self.layers[0][0].shape[2]
+
+
+class Verbalizer:
+    """A language model that was trained to describe the vector in its prompt's slot.
+
+    `injection_scale` overrides the sidecar's. Weights may go on being trained between calls. Raises SidecarError and
+    its leaves, WidthMismatch.
+    """
+
+    def __init__(self, lm: LanguageModel, sidecar: Sidecar, *, injection_scale: float | None = None) -> None:
+        self.lm = lm
+        self.sidecar = sidecar
+        self.injection_scale = require_injection_scale(sidecar, injection_scale)
+        self.tokenizer = _require_tokenizer(lm)
+        check_width(lm, sidecar)
+        self.prompt = build_prompt(self.tokenizer, sidecar)
+        self.embed_scale = embed_scale_of(lm.config)
+        self.end_ids = frozenset(_end_ids(lm))
+        self.shares_beginning = shares_beginning(lm.backbone)
+        self._kept: tuple[tuple[int, ...], Context] | None = None
+
+    @property
+    def suffix_length(self) -> int:
+        """Prompt tokens from the slot on."""
+        return len(self.prompt.ids) - self.prompt.slot
+
+    @torch.no_grad()
+    def beginning(self) -> Context:
+        """Keys and values of everything before the slot, computed once per state of the weights."""
+        version = weights_version([self.lm.model])
+        if self._kept is None or self._kept[0] != version:
+            count, device = self.prompt.slot, self.lm.device
+            rows = self._prompt_rows(self.prompt.ids[:count])
+            _, context = run_path(
+                self.lm.backbone, rows, torch.arange(count, device=device), causal(count, device=device)
+            )
+            self._kept = version, context
+        return self._kept[1]
+
+    @torch.no_grad()
+    def prefill(self, vectors: Float[Tensor, "vectors d_model"]) -> Prefilled:
+        """Run slot and suffix for raw vectors, after the shared beginning. Raises WidthMismatch, BadInput."""
+        if vectors.ndim != 2 or vectors.shape[1] != self.lm.d_model:
+            raise WidthMismatch(f"Vectors of shape {list(vectors.shape)} do not fit d_model {self.lm.d_model}.")
+        rows = injected_rows(vectors.to(self.lm.device), self.injection_scale)
+        suffix = self._prompt_rows(self.prompt.ids[self.prompt.slot :]).expand(len(vectors), -1, -1).clone()
+        suffix[:, 0] = rows.to(suffix.dtype)
+        beginning = self.beginning()
+        before, count, device = len(beginning), self.suffix_length, self.lm.device
+        past = SuffixCache(None if self.shares_beginning else beginning)
+        hidden = self.run(
+            suffix,
+            torch.arange(before, before + count, device=device).expand(len(vectors), -1),
+            causal(count, before, device=device).expand(len(vectors), -1, -1),
+            torch.arange(before + count, device=device).expand(len(vectors), -1),
+            past,
+        )
+        layers = tuple(past.added[layer] for layer in range(self.lm.n_layers))
+        return Prefilled(self.lm.head_logits(hidden[:, -1]).float(), layers)
+
+    def run(self, embeds: Tensor, positions: Tensor, visible: Tensor, key_positions: Tensor, past: object) -> Tensor:
+        """One forward of rows that all continue the beginning; masks reach over (beginning + own keys)."""
+        backbone = self.lm.backbone
+        masks = attention_masks(backbone, visible, positions, key_positions, embeds.dtype)
+        inputs = {"inputs_embeds": embeds, "position_ids": positions, "attention_mask": masks}
+        if not self.shares_beginning:
+            return backbone(**inputs, past_key_values=past, use_cache=True).last_hidden_state
+        with cascading(backbone, self.beginning()):
+            return backbone(**inputs, past_key_values=past, use_cache=True).last_hidden_state
+
+    def verbalize(
+        self,
+        vectors: Float[Tensor, "vectors d_model"],
+        sampling: Sampling | None = None,
+        *,
+        position_keys: Sequence[int] | None = None,
+        max_rows: int = 256,
+    ) -> list[list[RolloutText]]:
+        """All rollouts of all vectors, in order; `position_keys` (default 0, 1, ...) name the vectors' noise."""
+        from loupe.engine.nla.batching import VerbalizerBatch
+
+        batch = VerbalizerBatch(self, max_rows=max_rows)
+        ticket = batch.submit(vectors, sampling or Sampling(), position_keys)
+        while batch.advance():
+            pass
+        return [ticket.rollouts(index) for index in range(len(vectors))]
+
+    def _prompt_rows(self, ids: Sequence[int]) -> Tensor:
+        rows = prompt_rows(ids, self.lm.embedding_table, self.embed_scale)
+        return rows.to(self.lm.torch_dtype)
+
+
+def load_verbalizer(
+    folder: Path | str,
+    *,
+    injection_scale: float | None = None,
+    dtype: str = "auto",
+    device: str | torch.device = "cpu",
+) -> Verbalizer:
+    """Load an AV checkpoint and check everything its sidecar says. Raises as Verbalizer and `load_model` do."""
+    sidecar = load_sidecar(folder, Role.VERBALIZER)
+    require_injection_scale(sidecar, injection_scale)
+    return Verbalizer(load_model(folder, dtype=dtype, device=device), sidecar, injection_scale=injection_scale)
+
+
+def parse_explanation(raw: str) -> str | None:
+    """What stands between the first pair of explanation tags, stripped; None without such a pair."""
+    match = _EXPLANATION.search(raw)
+    return match.group(1).strip() if match else None
+
+
+def _end_ids(lm: LanguageModel) -> set[int]:
+    holders = (getattr(lm.model, "generation_config", None), lm.config, lm.tokenizer)
+    found: set[int] = set()
+    for value in (getattr(holder, "eos_token_id", None) for holder in holders):
+        found |= set(value) if isinstance(value, list | tuple) else {value} if isinstance(value, int) else set()
+    return found
+
+
+def _within(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise BadOption(f"{name} must be between {low} and {high}, got {value}.")
