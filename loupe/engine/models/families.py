@@ -57,8 +57,8 @@ class Family:
 
     `backbone` is the text model whose forward takes `inputs_embeds` and returns the normalised last hidden state.
     `final_norm`, `project_in`, `project_out` are None where the model has none; `positions` is the module of learned
-    positions that the backbone adds to `inputs_embeds`, if any. `softcap` and `logit_scale` name config entries.
-    `listed` is False for a family that was found by structure.
+    positions that the backbone adds to `inputs_embeds`, if any. `softcap` names a config entry; `logit_factor` is what
+    logits are multiplied by before it. `listed` is False for a family that was found by structure.
     """
 
     name: str
@@ -72,6 +72,7 @@ class Family:
     project_in: str | None = None
     project_out: str | None = None
     softcap: str | None = None
+    logit_factor: float = 1.0
     listed: bool = True
 
 
@@ -135,7 +136,6 @@ def _gpt_neox(config: Any) -> Family:
         embedding="gpt_neox.embed_in",
         final_norm="gpt_neox.final_layer_norm",
         layout=_parallel("attention", "mlp") if parallel else _pre_norm("attention", "mlp", "post_attention_layernorm"),
-        head="embed_out",
     )
 
 

@@ -33,7 +33,7 @@ class LanguageModel:
 
     Made by `load_model` (from a folder) or `wrap_model` (from a model in memory). `path` is the folder it came from, or
     None. `dtype` is what the weights really are ("fp32", "bf16", "fp16", "int8", "nf4"). `tokenizer` may be None for a
-    folder that ships none.
+    folder that ships none. `known_fingerprint` is the fingerprint once it is known; read `fingerprint`.
     """
 
     model: PreTrainedModel
@@ -41,7 +41,7 @@ class LanguageModel:
     family: Family
     path: Path | None
     dtype: str
-    _fingerprint: str | None = field(default=None, repr=False)
+    known_fingerprint: str | None = field(default=None, repr=False)
 
     @property
     def config(self) -> PreTrainedConfig:
@@ -94,6 +94,12 @@ class LanguageModel:
         return table
 
     @property
+    def max_tokens(self) -> int | None:
+        """How many positions the model was made for, where its config says so."""
+        value = getattr(self.config, "max_position_embeddings", None)
+        return None if value is None else int(value)
+
+    @property
     def device(self) -> torch.device:
         """Where token ids must be: the device of the embedding table."""
         return self.embedding_table.device
@@ -122,11 +128,11 @@ class LanguageModel:
     @property
     def fingerprint(self) -> str:
         """sha256 over config and weights: of the files where there are files, else of the tensors. Computed once."""
-        if self._fingerprint is None:
+        if self.known_fingerprint is None:
             from loupe.engine.models.fingerprint import fingerprint_folder, fingerprint_model
 
-            self._fingerprint = fingerprint_folder(self.path) if self.path else fingerprint_model(self.model)
-        return self._fingerprint
+            self.known_fingerprint = fingerprint_folder(self.path) if self.path else fingerprint_model(self.model)
+        return self.known_fingerprint
 
     def embed(self, ids: Int[Tensor, "batch seq"]) -> Float[Tensor, "batch seq d_model"]:
         """The rows that `inputs_embeds` takes: raw table rows times `embed_scale`.
@@ -153,18 +159,21 @@ class LanguageModel:
             ids = ids.to(self.device)
         return self.backbone(input_ids=ids, inputs_embeds=embeds, use_cache=use_cache, **inputs)
 
-    def head_logits(self, normed: Float[Tensor, "*rows d_model"]) -> Float[Tensor, "*rows vocab"]:
+    def head_logits(self, normed: Float[Tensor, "*rows d_embed"]) -> Float[Tensor, "*rows vocab"]:
         """From the backbone's output (after the final norm) to logits, softcap included."""
         logits = self.head(normed)
+        if self.family.logit_factor != 1:
+            logits = logits * self.family.logit_factor
         softcap = self.final_softcap
         return logits if softcap is None else torch.tanh(logits / softcap) * softcap
 
+    def project_out(self, normed: Float[Tensor, "*rows d_model"]) -> Float[Tensor, "*rows d_embed"]:
+        """What an OPT model with narrow embeddings does between final norm and head; the argument itself elsewhere."""
+        return self.model.get_submodule(self.family.project_out)(normed) if self.family.project_out else normed
+
     def unembed(self, hidden: Float[Tensor, "*rows d_model"]) -> Float[Tensor, "*rows vocab"]:
         """From the residual stream after the last block to logits: final norm, projection, head, softcap."""
-        normed = self.final_norm(hidden)
-        if self.family.project_out:
-            normed = self.model.get_submodule(self.family.project_out)(normed)
-        return self.head_logits(normed)
+        return self.head_logits(self.project_out(self.final_norm(hidden)))
 
     def logits(
         self,

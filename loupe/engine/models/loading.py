@@ -11,7 +11,8 @@ Choices:
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -19,8 +20,10 @@ import torch
 from torch import nn
 
 from loupe.engine.errors import BadOption, CorruptFile, ModelError, UnknownFormat, UnsupportedModel
-from loupe.engine.models.families import Family, listed_family
+from loupe.engine.models.certify import certify
+from loupe.engine.models.families import listed_family
 from loupe.engine.models.language_model import LanguageModel, dtype_name
+from loupe.engine.models.structure import find_family
 from loupe.engine.models.weights import read_json, weight_files
 
 if TYPE_CHECKING:
@@ -38,7 +41,7 @@ def load_model(path: Path | str, *, dtype: str = "auto", device: str | torch.dev
     `dtype` is "auto" (as stored), "fp32", "bf16", "fp16", or "int8"/"nf4" with the cuda extra on a CUDA device.
     Raises UnknownFormat (not a model folder), UnsafeFile (pickled weights), CorruptFile (truncated or incomplete
     weights), UnsupportedModel (an architecture that needs its own code, or whose parts were not found), BadOption
-    (dtype).
+    (dtype), CertificationFailed (an unlisted family that does not do what was found).
     """
     folder = _folder(path)
     model, missing = _from_folder(folder, dtype, device)
@@ -57,27 +60,33 @@ def load_trunk(path: Path | str, *, dtype: str = "auto", device: str | torch.dev
     """
     folder = _folder(path)
     model, missing = _from_folder(folder, dtype, device, tolerate_head=True)
-    family = _family(model)
-    endings = tuple(part + "." for part in (family.final_norm, family.head, family.project_out) if part)
-    if lost := [key for key in missing if not key.startswith(endings)]:
+    lm = wrap_model(model, load_tokenizer(folder), folder)
+    parts = [part for part in (lm.family.final_norm, lm.family.project_out, lm.family.head) if part]
+    if lost := [key for key in missing if not key.startswith(tuple(f"{part}." for part in parts))]:
         raise CorruptFile(f"{folder} lacks {_some(lost)}: the model would be partly random.")
-    for part in (family.final_norm, family.project_out):
-        if part:
-            model.set_submodule(part, nn.Identity())
-    model.set_submodule(family.head, _NoHead())
-    return wrap_model(model, load_tokenizer(folder), folder)
+    for part in parts:
+        model.set_submodule(part, _NoHead() if part == lm.family.head else nn.Identity())
+    return lm
 
 
 def wrap_model(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None, path: Path | str | None = None
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase | None,
+    path: Path | str | None = None,
+    *,
+    fingerprint: str | None = None,
 ) -> LanguageModel:
     """Wrap a model that is already in memory, and put it into evaluation mode. Parameters are left as they are.
 
-    An unlisted family is found by structure. Raises UnsupportedModel, CertificationFailed.
+    An unlisted family is found by structure and certified before it is given out. Raises UnsupportedModel,
+    CertificationFailed.
     """
     model.eval()
-    lm = LanguageModel(model, tokenizer, _family(model), Path(path) if path else None, dtype="")
+    family = listed_family(model.config) or find_family(model)
+    lm = LanguageModel(model, tokenizer, family, Path(path) if path else None, dtype="", known_fingerprint=fingerprint)
     lm.dtype = dtype_name(lm.torch_dtype)
+    if not family.listed:
+        certify(lm)
     return lm
 
 
@@ -113,21 +122,36 @@ def _from_folder(
     weight_files(folder)
     options = _dtype_options(dtype, torch.device(device))
     try:
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
-            folder,
-            config=config,
-            local_files_only=True,
-            use_safetensors=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-            ignore_mismatched_sizes=tolerate_head,
-            **options,
-        )
+        with _without_progress_bar():
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
+                folder,
+                config=config,
+                local_files_only=True,
+                use_safetensors=True,
+                trust_remote_code=False,
+                output_loading_info=True,
+                ignore_mismatched_sizes=tolerate_head,
+                **options,
+            )
     except (ValueError, KeyError, ImportError, RuntimeError) as error:
         raise UnsupportedModel(f"{folder} ({config.model_type}) could not be loaded: {error}") from error
     model, info = loaded
     model.requires_grad_(False)
     return model.to(device), sorted({*info["missing_keys"], *(str(key[0]) for key in info["mismatched_keys"])})
+
+
+@contextmanager
+def _without_progress_bar() -> Iterator[None]:
+    """Transformers draws on stderr; progress belongs to whoever loads."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def _config(folder: Path) -> PreTrainedConfig:
@@ -164,13 +188,6 @@ def _quantised(dtype: str, device: torch.device) -> dict[str, Any]:
             load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16
         )
     return {"quantization_config": quantization, "device_map": {"": device}}
-
-
-def _family(model: PreTrainedModel) -> Family:
-    family = listed_family(model.config)
-    if family is None:
-        raise UnsupportedModel(f"The parts of a {model.config.model_type} model are not known.")
-    return family
 
 
 def _some(names: Iterable[str], limit: int = 3) -> str:

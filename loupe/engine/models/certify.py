@@ -1,0 +1,195 @@
+"""A model shows that its hook points are what they claim to be, before anyone relies on them.
+
+Each check compares Loupe's reading with the model's own behaviour on a few tokens. Equality is exact where both sides
+are the same arithmetic, and otherwise relative to the size of what is compared. A model may do without sites that its
+blocks do not have, without `partial forward` (callers then run whole forwards), and without `block 0 receives
+inputs_embeds` (granite multiplies them, bloom normalises them: a vector injected there is not what block 0 sees).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from loupe.engine.errors import BadOption, CertificationFailed
+from loupe.engine.models.hooks import HookPoint, Site, capture, intervene
+from loupe.engine.models.language_model import LanguageModel
+from loupe.engine.models.partial import run_blocks
+from loupe.engine.models.structure import probe_ids
+
+Readings = dict[HookPoint, Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One comparison: what was compared, whether it held, and the largest relative difference that was seen."""
+
+    name: str
+    passed: bool
+    difference: float
+    required: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """What was checked on one model. `sites` can be read; `partial_forward` says whether `run_blocks` may be used."""
+
+    family: str
+    listed: bool
+    sites: tuple[Site, ...]
+    checks: tuple[Check, ...]
+
+    @property
+    def passed(self) -> bool:
+        return all(check.passed for check in self.checks if check.required)
+
+    @property
+    def partial_forward(self) -> bool:
+        return any(check.passed for check in self.checks if check.name == "partial forward")
+
+
+@torch.no_grad()
+def certify(lm: LanguageModel) -> Certificate:
+    """Check the hook points of a model against the model. Raises CertificationFailed naming the checks that failed."""
+    ids = probe_ids(lm.config).to(lm.device)
+    sites = available_sites(lm)
+    hooks_before = count_hooks(lm.model)
+    with capture(lm, [HookPoint(layer, site) for layer in range(lm.n_layers) for site in sites]) as readings:
+        logits = lm.logits(ids)
+    checks = (
+        *_against_hidden_states(lm, ids, readings, logits),
+        *_of_sites(lm, sites, readings),
+        *_of_interventions(lm, ids, sites, logits, readings),
+        _of_partial_forward(lm, readings, logits),
+        Check("no hook remains", count_hooks(lm.model) == hooks_before, 0.0),
+    )
+    certificate = Certificate(lm.family.name, lm.family.listed, sites, checks)
+    if not certificate.passed:
+        failed = "; ".join(f"{c.name} ({c.difference:.2g})" for c in checks if c.required and not c.passed)
+        raise CertificationFailed(f"{lm.family.name} does not do what its hook points say: {failed}.")
+    return certificate
+
+
+def available_sites(lm: LanguageModel) -> tuple[Site, ...]:
+    """The sites that can be read in this model's blocks."""
+    layout = lm.family.layout
+    found = {
+        Site.RESID_MID: layout.parallel or layout.resid_mid,
+        Site.ATTN_OUT: layout.attn_out,
+        Site.MLP_IN: layout.mlp_in,
+        Site.MLP_OUT: layout.mlp_out,
+    }
+    return tuple(site for site in Site if found.get(site, True))
+
+
+def count_hooks(model: nn.Module) -> int:
+    """Forward hooks and forward pre-hooks on all modules together."""
+    return sum(len(module._forward_hooks) + len(module._forward_pre_hooks) for module in model.modules())
+
+
+def _against_hidden_states(lm: LanguageModel, ids: Tensor, readings: Readings, logits: Tensor) -> Iterator[Check]:
+    with _own_recording_hooks_removed(lm.model):
+        own = lm.model(input_ids=ids, output_hidden_states=True, use_cache=False)
+    states, blocks = own.hidden_states, range(lm.n_layers)
+    yield _equal("resid_pre is hidden_states[K]", [(readings[HookPoint(k, Site.RESID_PRE)], states[k]) for k in blocks])
+    inner = [(readings[HookPoint(k)], states[k + 1]) for k in blocks[:-1]]
+    yield _equal("resid_post is hidden_states[K+1]", inner)
+    yield _equal("logits are the model's own", [(logits, own.logits)])
+    yield _close("final norm and head give the logits", lm.unembed(readings[HookPoint(lm.n_layers - 1)]), logits)
+    yield _equal("inputs_embeds is what ids become", [(lm.logits(embeds=lm.embed(ids)), logits)])
+    if lm.family.positions is None and lm.family.project_in is None:
+        yield replace(_equal("block 0 receives inputs_embeds", [(lm.embed(ids), states[0])]), required=False)
+
+
+def _of_sites(lm: LanguageModel, sites: tuple[Site, ...], readings: Readings) -> Iterator[Check]:
+    layout = lm.family.layout
+    if layout.post_norm or not {Site.ATTN_OUT, Site.MLP_OUT} <= set(sites):
+        return
+    for layer in range(lm.n_layers):
+        at = {site: readings[HookPoint(layer, site)] for site in sites}
+        if layout.parallel:
+            total = at[Site.RESID_PRE] + at[Site.ATTN_OUT] + at[Site.MLP_OUT]
+            yield _close(f"blocks.{layer}: pre + attention + MLP = post", total, at[Site.RESID_POST])
+        else:
+            mid = at[Site.RESID_PRE] + at[Site.ATTN_OUT]
+            yield _close(f"blocks.{layer}: pre + attention = mid", mid, at[Site.RESID_MID])
+            total = at[Site.RESID_MID] + at[Site.MLP_OUT]
+            yield _close(f"blocks.{layer}: mid + MLP = post", total, at[Site.RESID_POST])
+
+
+def _of_interventions(
+    lm: LanguageModel, ids: Tensor, sites: tuple[Site, ...], logits: Tensor, readings: Readings
+) -> Iterator[Check]:
+    layer, position = lm.n_layers // 2, ids.shape[1] // 2
+    for site in sites:
+        point = HookPoint(layer, site)
+        push = _push(readings[point], position)
+        try:
+            with intervene(lm, point, torch.clone):
+                same = lm.logits(ids)
+            with intervene(lm, point, lambda value, push=push: value + push):
+                pushed = lm.logits(ids)
+        except BadOption:
+            continue  # a parallel block has no resid_mid to intervene on
+        yield _equal(f"identity at {site} changes no bit", [(same, logits)])
+        moved = (pushed - logits).abs().amax(-1)[0]
+        yield Check(f"a change at {site} is seen from its position on", bool((moved[position:] > 0).any()), 0.0)
+        yield _close(f"a change at {site} is not seen before", pushed[:, :position], logits[:, :position])
+
+
+def _push(reading: Tensor, position: int) -> Tensor:
+    """A direction as large as the activation itself, at one position."""
+    push = torch.zeros_like(reading)
+    push[:, position] = reading[:, position].roll(1, -1)
+    return push
+
+
+def _of_partial_forward(lm: LanguageModel, readings: Readings, logits: Tensor) -> Check:
+    start = lm.n_layers // 2
+    try:
+        ran = lm.unembed(run_blocks(lm, readings[HookPoint(start, Site.RESID_PRE)], start))
+    except Exception:  # whatever an unknown forward does with a shortened block list, it only means "not available"
+        return Check("partial forward", False, float("inf"), required=False)
+    difference = _relative(ran, logits)
+    return Check("partial forward", difference <= _slack(logits), difference, required=False)
+
+
+def _equal(name: str, pairs: list[tuple[Tensor, Tensor]]) -> Check:
+    difference = max((_relative(one, other) for one, other in pairs), default=0.0)
+    return Check(name, all(torch.equal(one, other) for one, other in pairs), difference)
+
+
+def _close(name: str, one: Tensor, other: Tensor) -> Check:
+    difference = _relative(one, other)
+    return Check(name, difference <= _slack(other), difference)
+
+
+def _relative(one: Tensor, other: Tensor) -> float:
+    if one.shape != other.shape:
+        return float("inf")
+    scale = other.float().norm().clamp_min(1e-12)
+    return float((one.float() - other.float()).norm() / scale)
+
+
+def _slack(value: Tensor) -> float:
+    """A few roundings in the dtype at hand."""
+    return 16 * torch.finfo(value.dtype).eps
+
+
+@contextmanager
+def _own_recording_hooks_removed(model: nn.Module) -> Iterator[None]:
+    """Transformers leaves its hidden-state hooks on the blocks for good; take off those this call put on."""
+    before = {module: set(module._forward_hooks) for module in model.modules()}
+    flags = {module: module.__dict__.get("_output_capturing_hooks_installed") for module in before}
+    try:
+        yield
+    finally:
+        for module, kept in before.items():
+            for handle in set(module._forward_hooks) - kept:
+                del module._forward_hooks[handle]
+            if flags[module] is None:
+                module.__dict__.pop("_output_capturing_hooks_installed", None)
