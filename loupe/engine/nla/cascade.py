@@ -84,7 +84,7 @@ def cascade_attention(
     attention_mask: Float[Tensor, "rows 1 queries reach"],
     scaling: float | None = None,
     softcap: float | None = None,
-    s_aux: Float[Tensor, heads] | None = None,
+    s_aux: Float[Tensor, " heads"] | None = None,
     **kwargs: Any,
 ) -> tuple[Float[Tensor, "rows queries heads head_dim"], None]:
     """Attention over (shared beginning + own keys). `attention_mask` covers the own keys, or both.

@@ -31,12 +31,12 @@ class Context:
     """Keys and values of known tokens, per layer [1, kv_heads, tokens, head_dim], and their positions [tokens]."""
 
     layers: tuple[LayerKV, ...]
-    positions: Int[Tensor, tokens]
+    positions: Int[Tensor, " tokens"]
 
     def __len__(self) -> int:
         return len(self.positions)
 
-    def select(self, index: Int[Tensor, kept]) -> Context:
+    def select(self, index: Int[Tensor, " kept"]) -> Context:
         """The context made of some of the tokens, in the given order."""
         layers = tuple((k.index_select(2, index), v.index_select(2, index)) for k, v in self.layers)
         return Context(layers, self.positions[index])
@@ -79,7 +79,7 @@ class PathCache(Cache):
 def run_path(
     backbone: nn.Module,
     embeds: Float[Tensor, "tokens d_model"],
-    positions: Int[Tensor, tokens],
+    positions: Int[Tensor, " tokens"],
     visible: Bool[Tensor, "tokens reach"],
     context: Context | None = None,
 ) -> tuple[Float[Tensor, "tokens d_model"], Context]:

@@ -60,7 +60,7 @@ def kl_steps(
     return values
 
 
-def kl_divergence(clean: Float[Tensor, "rows vocab"], changed: Float[Tensor, "rows vocab"]) -> Float[Tensor, rows]:
+def kl_divergence(clean: Float[Tensor, "rows vocab"], changed: Float[Tensor, "rows vocab"]) -> Float[Tensor, " rows"]:
     """KL(softmax(clean) || softmax(changed)) row by row, fp32; rounding never makes it negative."""
     clean, changed = clean.float().log_softmax(-1), changed.float().log_softmax(-1)
     return (clean.exp() * (clean - changed)).sum(-1).clamp_min(0)

@@ -25,15 +25,15 @@ _CHUNK = 256
 class Draw(NamedTuple):
     """One token per row, and whether rounding could have chosen another."""
 
-    tokens: Int[Tensor, rows]
-    ties: Bool[Tensor, rows]
+    tokens: Int[Tensor, " rows"]
+    ties: Bool[Tensor, " rows"]
 
 
 def draw(
     logits: Float[Tensor, "rows vocab"],
-    uniforms: Float[Tensor, rows],
-    temperature: Float[Tensor, rows],
-    top_p: Float[Tensor, rows],
+    uniforms: Float[Tensor, " rows"],
+    temperature: Float[Tensor, " rows"],
+    top_p: Float[Tensor, " rows"],
 ) -> Draw:
     """Sample each row at its own temperature and nucleus; temperature 0 is greedy (the first of equal logits)."""
     greedy = temperature == 0

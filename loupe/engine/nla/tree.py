@@ -33,7 +33,7 @@ class Piece:
     leaves: dict[int, int]
     last_path: tuple[int, ...]
 
-    def carried(self) -> Int[Tensor, path]:
+    def carried(self) -> Int[Tensor, " path"]:
         """The last path as indices into (context + tokens): what the next piece takes its context from."""
         return torch.tensor([self.kept + step if step >= 0 else -1 - step for step in self.last_path], dtype=torch.long)
 
@@ -68,7 +68,7 @@ def ancestry(piece: Piece) -> Bool[Tensor, "tokens reach"]:
     return torch.from_numpy(visible)
 
 
-def positions(piece: Piece, start: int) -> Int[Tensor, tokens]:
+def positions(piece: Piece, start: int) -> Int[Tensor, " tokens"]:
     """The position of each token when the tree itself begins at position `start`."""
     return torch.tensor(piece.depths) + start
 
