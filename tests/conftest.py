@@ -2,7 +2,9 @@
 
 from jaxtyping import install_import_hook
 
-_hook = install_import_hook("loupe.engine", "beartype.beartype")
+import tests.typechecks  # noqa: F401 - the hook looks it up by name
+
+_hook = install_import_hook("loupe.engine", "tests.typechecks.checked")
 
 from collections.abc import Iterator  # noqa: E402 - the hook must be in place before the engine is imported
 from pathlib import Path  # noqa: E402

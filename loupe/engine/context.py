@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 
@@ -14,6 +14,7 @@ from loupe.engine.randomness import seed_of
 Clock = Callable[[], float]
 
 
+@runtime_checkable
 class ArtefactDraft(Protocol):
     """A folder being filled; it becomes an artefact when its block is left without an exception."""
 
@@ -26,6 +27,7 @@ class ArtefactDraft(Protocol):
         ...
 
 
+@runtime_checkable
 class ArtefactWriter(Protocol):
     """Opens a draft; the storage house provides it, so that the engine need not know where bytes live."""
 

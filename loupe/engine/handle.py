@@ -2,7 +2,7 @@
 
 import uuid
 from concurrent.futures import Future
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 from loupe.engine.jobs import JobState, Priority, Progress
 from loupe.engine.task import Task
@@ -10,6 +10,7 @@ from loupe.engine.task import Task
 Result = TypeVar("Result")
 
 
+@runtime_checkable
 class _Levers(Protocol):
     """What a handle asks of the device thread that runs it."""
 

@@ -1,0 +1,5 @@
+"""How the engine's annotations are checked while tests run: an int is welcome where a float is asked for (PEP 484)."""
+
+from beartype import BeartypeConf, beartype
+
+checked = beartype(conf=BeartypeConf(is_pep484_tower=True))
