@@ -15,7 +15,7 @@ from loupe.engine.errors import UnsupportedModel, WidthMismatch
 from loupe.engine.models.fingerprint import fingerprint_files
 from loupe.engine.models.language_model import LanguageModel
 from loupe.engine.models.loading import load_model, wrap_model
-from loupe.engine.models.weights import read_json, weight_files
+from loupe.engine.models.weights import check_safetensors, no_weights, read_json
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -39,16 +39,26 @@ def is_adapter(folder: Path) -> bool:
     return (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file()
 
 
+def adapter_weights(folder: Path) -> Path:
+    """The one weight file of an adapter. Raises UnsafeFile (a pickle), UnknownFormat (none), CorruptFile."""
+    # Without a single file of this name PEFT would look for one on the hub.
+    file = folder / "adapter_model.safetensors"
+    if not file.is_file():
+        raise no_weights(folder, file.name)
+    check_safetensors(file)
+    return file
+
+
 def _adapted(base: LanguageModel, folder: Path) -> LanguageModel:
     from peft import PeftModel
 
     read_json(folder / "adapter_config.json")
-    files = weight_files(folder, stem="adapter_model")
+    weights = adapter_weights(folder)
     try:
         adapted: Any = PeftModel.from_pretrained(_copy(base), str(folder), is_trainable=False)
     except (ValueError, KeyError, RuntimeError, TypeError) as error:
         raise UnsupportedModel(f"The adapter in {folder} does not fit {base.family.name}: {error}") from error
-    own = fingerprint_files([folder / "adapter_config.json", *files])
+    own = fingerprint_files([folder / "adapter_config.json", weights])
     fingerprint = hashlib.sha256(f"{base.fingerprint} + {own}".encode()).hexdigest()
     donor = wrap_model(adapted.get_base_model(), base.tokenizer, folder, fingerprint=fingerprint)
     donor.model.requires_grad_(False)

@@ -40,7 +40,7 @@ def logit_lens(
     """The top k next tokens read directly from the residual stream.
 
     `apply_norm=False` leaves the final norm out, as some older tools do; the softcap applies in both cases.
-    Probabilities are fp32. Raises BadOption for a k outside 1..vocab_size, WidthMismatch for another width than d_model.
+    Probabilities are fp32. Raises BadOption (a k outside 1..vocab_size), WidthMismatch (another width than d_model).
     """
     if not 1 <= k <= lm.vocab_size:
         raise BadOption(f"k is {k}: expected 1 to {lm.vocab_size}.")

@@ -91,12 +91,15 @@ def wrap_model(
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase | None:
-    """The tokenizer of a folder, or None when the folder ships none."""
+    """The tokenizer of a folder, or None when the folder ships none. Raises CorruptFile."""
     from transformers import AutoTokenizer
 
     if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")):
         return None
-    return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    try:
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except Exception as error:  # the Rust half raises bare exceptions
+        raise CorruptFile(f"The tokenizer in {folder} could not be read: {error}") from error
 
 
 class _NoHead(nn.Module):

@@ -16,7 +16,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from loupe.engine.errors import BrokenText, EmptyText, TextTooLong
 
@@ -67,13 +67,17 @@ def whole_text(text: str) -> str:
         ) from None
 
 
-def display_tokens(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> list[TokenView]:
+def display_tokens(
+    tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], *, from_start: bool = True
+) -> list[TokenView]:
     """Every token as bytes and as something to read. `b"".join` of the bytes of a text's tokens is the text.
 
-    An id beyond the vocabulary (a padded row of the embedding table) shows as `<id 151999>` and has no bytes.
+    `from_start=False` for ids that do not begin a text (a slice, a list of candidates): no invented space is then taken
+    off the first. An id beyond the vocabulary (a padded row of the embedding table) shows as `<id 151999>`, no bytes.
     """
-    views = [_view(tokenizer, int(token)) for token in ids]
-    if _invents_a_space(tokenizer):
+    vocabulary = _Vocabulary.of(tokenizer)
+    views = [_view(vocabulary, int(token)) for token in ids]
+    if from_start and vocabulary.invents_a_space:
         first = next((i for i, view in enumerate(views) if not view.is_special), None)
         if first is not None and views[first].raw_bytes.startswith(b" "):
             views[first] = _readable(views[first].raw_bytes[1:], special=False)
@@ -82,26 +86,46 @@ def display_tokens(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> li
 
 def token_bytes(tokenizer: PreTrainedTokenizerBase, token: int) -> bytes:
     """The bytes one id stands for in the middle of a text; empty for an id the tokenizer does not have."""
-    added = tokenizer.added_tokens_decoder.get(token)
-    if added is not None:
-        return added.content.encode("utf-8", "surrogatepass")
-    piece = tokenizer.convert_ids_to_tokens(token) if 0 <= token < len(tokenizer) else None
-    if not isinstance(piece, str):
-        return b""
-    match _kind(tokenizer):
-        case "byte_level":
-            return b"".join(_byte_of(character) for character in piece)
-        case "sentencepiece":
-            return _sentencepiece_bytes(piece)
-        case _:
-            alone = tokenizer.decode([token], clean_up_tokenization_spaces=False)
-            return str(alone).encode("utf-8", "surrogatepass")
+    return _Vocabulary.of(tokenizer).bytes_of(token)
 
 
-def _view(tokenizer: PreTrainedTokenizerBase, token: int) -> TokenView:
-    raw = token_bytes(tokenizer, token)
-    special = token in tokenizer.all_special_ids
-    if raw or 0 <= token < len(tokenizer):
+@dataclass(frozen=True, slots=True)
+class _Vocabulary:
+    """What is asked of a tokenizer for every token, asked once."""
+
+    tokenizer: PreTrainedTokenizerBase
+    kind: Literal["byte_level", "sentencepiece", "other"]
+    invents_a_space: bool
+    added: dict[int, str]
+    special: frozenset[int]
+    size: int
+
+    @classmethod
+    def of(cls, tokenizer: PreTrainedTokenizerBase) -> _Vocabulary:
+        steps = _decoder_steps(tokenizer)
+        added = {int(token): entry.content for token, entry in tokenizer.added_tokens_decoder.items()}
+        special = frozenset(tokenizer.all_special_ids)
+        return cls(tokenizer, _kind(steps), _invents_a_space(steps), added, special, len(tokenizer))
+
+    def bytes_of(self, token: int) -> bytes:
+        if token in self.added:
+            return self.added[token].encode("utf-8", "surrogatepass")
+        piece = self.tokenizer.convert_ids_to_tokens(token) if 0 <= token < self.size else None
+        if not isinstance(piece, str):
+            return b""
+        match self.kind:
+            case "byte_level":
+                return b"".join(_byte_of(character) for character in piece)
+            case "sentencepiece":
+                return _sentencepiece_bytes(piece)
+            case _:
+                alone = self.tokenizer.decode([token], clean_up_tokenization_spaces=False)
+                return str(alone).encode("utf-8", "surrogatepass")
+
+
+def _view(vocabulary: _Vocabulary, token: int) -> TokenView:
+    raw, special = vocabulary.bytes_of(token), token in vocabulary.special
+    if raw or 0 <= token < vocabulary.size:
         return _readable(raw, special=special)
     return TokenView(f"<id {token}>", b"", is_special=special, partial=False)
 
@@ -124,18 +148,16 @@ def _with_stray_bytes(raw: bytes) -> Iterator[str]:
             raw = raw[error.end :]
 
 
-def _kind(tokenizer: PreTrainedTokenizerBase) -> str:
-    decoders = {step.get("type") for step in _decoder_steps(tokenizer)}
+def _kind(steps: list[dict[str, Any]]) -> Literal["byte_level", "sentencepiece", "other"]:
+    decoders = {step.get("type") for step in steps}
     if "ByteLevel" in decoders:
         return "byte_level"
-    if decoders & {"ByteFallback", "Metaspace"} or not hasattr(tokenizer, "backend_tokenizer"):
-        return "sentencepiece"
-    return "other"
+    return "sentencepiece" if decoders & {"ByteFallback", "Metaspace"} else "other"
 
 
-def _invents_a_space(tokenizer: PreTrainedTokenizerBase) -> bool:
+def _invents_a_space(steps: list[dict[str, Any]]) -> bool:
     """Whether decoding takes a space off the front, because encoding put one there."""
-    for step in _decoder_steps(tokenizer):
+    for step in steps:
         if step.get("type") == "Strip" and step.get("content") == " " and step.get("start", 0) > 0:
             return True
         if step.get("type") == "Metaspace" and step.get("prepend_scheme", "always") != "never":

@@ -16,20 +16,19 @@ from loupe.engine.errors import CorruptFile, UnknownFormat, UnsafeFile
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 
 
-def weight_files(folder: Path, stem: str = "model") -> list[Path]:
-    """The safetensors files that make up `<stem>.safetensors`, shards included, each with a whole header and body.
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files that transformers loads from a folder, shards included, each as long as it says it is.
 
     Raises UnsafeFile when the weights are pickles, UnknownFormat when there are none, CorruptFile when a shard is
     missing or a file is truncated.
     """
-    index = folder / f"{stem}.safetensors.index.json"
-    single = folder / f"{stem}.safetensors"
+    index, single = folder / "model.safetensors.index.json", folder / "model.safetensors"
     if single.is_file():
         files = [single]
     elif index.is_file():
         files = _shards(index)
     else:
-        raise _no_weights(folder)
+        raise no_weights(folder, single.name)
     for file in files:
         check_safetensors(file)
     return files
@@ -60,6 +59,13 @@ def refuse_pickle(file: Path) -> None:
             f"{file} is a pickle, and opening a pickle can run code. Only safetensors are loaded; "
             f"`loupe convert {file}` makes safetensors from it, after your consent."
         )
+
+
+def no_weights(folder: Path, expected: str) -> UnknownFormat:
+    """The error for a folder without its weight file; raises UnsafeFile when there is a pickle instead."""
+    for file in sorted(folder.iterdir(), key=lambda file: ("model" not in file.name, file.name)):
+        refuse_pickle(file)
+    return UnknownFormat(f"{folder} holds no {expected}.")
 
 
 def read_json(file: Path) -> dict[str, Any]:
@@ -94,9 +100,3 @@ def _shards(index: Path) -> list[Path]:
     if not files:
         raise CorruptFile(f"{index} lists no shard.")
     return files
-
-
-def _no_weights(folder: Path) -> UnknownFormat:
-    for file in sorted(folder.iterdir()):
-        refuse_pickle(file)
-    return UnknownFormat(f"{folder} holds no model.safetensors and no model.safetensors.index.json.")

@@ -7,6 +7,9 @@ import torch
 import transformers as tf
 from transformers import PreTrainedModel
 
+from loupe.engine.models.language_model import LanguageModel
+from loupe.engine.models.loading import wrap_model
+
 VOCAB = 96
 _SMALL = {
     "vocab_size": VOCAB,
@@ -125,3 +128,14 @@ def build(name: str) -> PreTrainedModel:
         for parameter in model.parameters():
             parameter.add_(0.3 * torch.randn_like(parameter))
     return model.eval()
+
+
+IDS = torch.tensor([[5, 9, 3, 17, 40, 21], [7, 8, 11, 60, 19, 33]])
+
+
+@lru_cache
+def lm_of(name: str) -> LanguageModel:
+    """The wrapped model of that name. Shared between tests: leave it as it was."""
+    model = build(name)
+    model.requires_grad_(False)
+    return wrap_model(model, None)
