@@ -187,10 +187,22 @@ def exit_code(status: int) -> int:
 
 def answer_for(error: BaseException) -> Answer:
     """The row of the nearest listed ancestor, else that of an unexpected error."""
-    for ancestor in type(error).__mro__:
-        if issubclass(ancestor, Exception) and ancestor in TABLE:
-            return TABLE[ancestor]
-    return UNEXPECTED
+    return _row(type(error))
+
+
+def _row(kind: type[BaseException]) -> Answer:
+    return next((TABLE[each] for each in kind.__mro__ if issubclass(each, Exception) and each in TABLE), UNEXPECTED)
+
+
+def status_of_code(code: str) -> int:
+    """The status that an error's stable code stands for, wherever in the three trees it is; 500 for others."""
+    pending: list[type[Exception]] = [AppError, engine.LoupeError, storage.StorageError]
+    while pending:
+        known = pending.pop()
+        if vars(known).get("code") == code:
+            return _row(known).status
+        pending += known.__subclasses__()
+    return UNEXPECTED.status
 
 
 def describe(error: BaseException) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Log lines for people (text) or machines (JSON), each with the request and job it belongs to.
 
-Prompts, explanations and keys are never passed to a logger at the default level; what is logged are identifiers, counts and
-durations. Extra fields given as `extra={"fields": {...}}` become JSON keys, or `key=value` behind the message.
+Prompts, explanations and keys are never passed to a logger at the default level; what is logged are identifiers,
+counts and durations. Extra fields given as `extra={"fields": {...}}` become JSON keys, or `key=value` at the end.
 """
 
 import logging

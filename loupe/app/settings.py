@@ -46,15 +46,9 @@ class Settings(BaseSettings):
     device: str = Field("auto", description="Device for models: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`.")
     dtype: Literal["auto", "fp32", "bf16", "fp16", "int8", "nf4"] = Field("auto", description="Precision of weights.")
     threads: int = Field(0, ge=0, description="CPU threads for torch; 0 means all cores but one, at least one.")
-    slice_budget_ms: float = Field(
-        100, gt=0, description="Longest time one job holds the device before others may run."
-    )
-    model_memory_mb: int = Field(
-        8192, gt=0, description="Memory for loaded models; the least recently used leave first."
-    )
-    preload: bool = Field(
-        True, description="Load the starter when the server starts, after the first page can be served."
-    )
+    slice_budget_ms: float = Field(100, gt=0, description="Longest time a job holds the device at once, in ms.")
+    model_memory_mb: int = Field(8192, gt=0, description="Memory for loaded models; the longest unused leave first.")
+    preload: bool = Field(True, description="Load the starter once the first page can be served.")
 
     # limits
     max_text_chars: int = Field(20_000, gt=0, description="Longest text accepted for analysis, in characters.")
@@ -63,9 +57,7 @@ class Settings(BaseSettings):
     max_new_tokens: int = Field(512, gt=0, description="Longest explanation that may be asked for, in tokens.")
     max_body_mb: float = Field(8, gt=0, description="Largest request body, counted while it arrives, in MiB.")
     queue_limit: int = Field(100, gt=0, description="Analyses waiting or running at once; more are answered 429.")
-    queue_wait_s: float = Field(
-        300, gt=0, description="Longest wait for the device before a request is given up, in s."
-    )
+    queue_wait_s: float = Field(300, gt=0, description="Longest wait for the device before giving up, in s.")
     rate_per_minute: int = Field(100, gt=0, description="API requests per client and minute.")
     rate_burst: int = Field(20, gt=0, description="API requests a client may make at once, before the rate applies.")
     downloads_per_hour: int = Field(10, gt=0, description="Model downloads per hour.")

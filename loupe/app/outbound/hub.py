@@ -76,8 +76,8 @@ class Hub:
     def plan(self, repo: str, revision: str = "main") -> Plan:
         """Look at a repository without downloading.
 
-        Raises `OfflineRefused`, `HubUnreachable`, `RevisionNotFound`, or `HubRefused` when the repository is unknown, gated,
-        or has no safetensors.
+        Raises OfflineRefused, HubUnreachable, RevisionNotFound, or HubRefused when the repository is unknown, gated, or
+        has no safetensors.
         """
         api = self._api()
         with _translated(repo, revision):

@@ -25,6 +25,7 @@ from loupe.app.settings import LOOPBACK, Settings
 log = logging.getLogger(__name__)
 
 OPEN_PATHS = ("/health", "/api/v1/health", "/sign-in")
+OPERATOR = "loupe.operator"  # in the ASGI scope: the request comes from this machine's own command line
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 # NiceGUI's page bootstrap needs inline script and eval; everything else is shut, and nothing leaves this origin.
@@ -77,7 +78,7 @@ class Guard:
         door = Door(send, api=_is_api(scope["path"]))
         try:
             self._check_place(scope, headers)
-            operator = self._check_person(scope, headers)
+            operator = scope[OPERATOR] = self._check_person(scope, headers)
             if door.api and not operator:
                 door.allowance = self.buckets.take(_client(scope, headers))
                 _check_rate(door.allowance)

@@ -1,0 +1,115 @@
+"""How commands reach Loupe: one API, two ways to it.
+
+When a server holds the data directory the requests go there, with the address and key it left beside the lock.
+Otherwise this process opens the data directory itself and the same API answers in-process; nothing else differs.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+from anyio.from_thread import start_blocking_portal
+
+from loupe.app.errors import ServerUnreachable
+from loupe.app.settings import Settings
+from loupe.storage.errors import DataDirHeld
+from loupe.storage.lock import Holder, read_holder
+from loupe.storage.paths import DataDir
+
+Send = Callable[..., httpx.Response]
+
+
+class Refused(Exception):
+    """The API answered with an error."""
+
+    def __init__(self, status: int, problem: dict[str, Any]) -> None:
+        super().__init__(problem.get("message", f"status {status}"))
+        self.status = status
+        self.problem = problem
+
+
+class Client:
+    """Requests that return the answer's JSON, or raise `Refused`."""
+
+    def __init__(self, send: Send, *, remote: bool) -> None:
+        self._send = send
+        self.remote = remote
+
+    def get(self, path: str, **params: Any) -> dict[str, Any]:
+        """GET under /api/v1."""
+        return self._ask("GET", path, params={k: v for k, v in params.items() if v is not None})
+
+    def get_raw(self, path: str) -> dict[str, Any]:
+        """GET under /api/v1 of something that comes without an envelope."""
+        return self._ask("GET", path)
+
+    def post(self, path: str, body: object = None) -> dict[str, Any]:
+        """POST JSON under /api/v1."""
+        return self._ask("POST", path, json=body)
+
+    def delete(self, path: str) -> dict[str, Any]:
+        """DELETE under /api/v1."""
+        return self._ask("DELETE", path)
+
+    def _ask(self, method: str, path: str, **kwargs: Any) -> dict[str, Any]:
+        try:
+            answer = self._send(method, f"/api/v1{path}", **kwargs)
+        except httpx.TransportError as error:
+            raise ServerUnreachable(f"The server that holds the data directory does not answer: {error}.") from error
+        body = answer.json()
+        if answer.status_code >= 400:
+            raise Refused(answer.status_code, body.get("error", {}))
+        return body
+
+
+@contextmanager
+def open_client(settings: Settings) -> Iterator[Client]:
+    """A client to the server that holds the data directory, or to this process itself.
+
+    Raises DataDirHeld when another process works there without serving.
+    """
+    holder = read_holder(DataDir.create(settings.home))
+    opened = _in_process(settings) if holder is None else _over_http(holder)
+    with opened as client:
+        yield client
+
+
+@contextmanager
+def _over_http(holder: Holder) -> Iterator[Client]:
+    if not holder.url:
+        raise DataDirHeld(
+            f"Process {holder.pid} works in the data directory and does not serve. Wait for it or stop it.",
+            pid=holder.pid,
+        )
+    headers = {"Authorization": f"Bearer {holder.token}"} if holder.token else {}
+    with httpx.Client(base_url=holder.url, headers=headers, timeout=120, trust_env=False) as http:
+        yield Client(http.request, remote=True)
+
+
+@contextmanager
+def _in_process(settings: Settings) -> Iterator[Client]:
+    from loupe.app.api.application import build_api
+    from loupe.app.workspace import open_workspace
+
+    with (
+        start_blocking_portal() as portal,
+        portal.wrap_async_context_manager(open_workspace(settings)) as workspace,
+    ):
+        transport = httpx.ASGITransport(build_api(workspace, paths_allowed=True), raise_app_exceptions=False)
+        http = httpx.AsyncClient(transport=transport, base_url="http://loupe", timeout=None)  # noqa: S113 - in-process
+        try:
+            yield Client(lambda *a, **k: portal.call(lambda: http.request(*a, **k)), remote=False)
+        finally:
+            portal.call(http.aclose)
+
+
+def wait_while(read: Callable[[], dict[str, Any]], busy: Callable[[dict[str, Any]], bool]) -> Iterator[dict[str, Any]]:
+    """Yield what `read` returns until it is no longer busy, ten times a second."""
+    while True:
+        state = read()
+        yield state
+        if not busy(state):
+            return
+        time.sleep(0.1)

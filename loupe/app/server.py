@@ -1,0 +1,160 @@
+"""The server: pages, API and engine in one process, one event loop, one worker.
+
+The first page can be served before torch is in memory: the engine is started in the background once the server listens.
+Whoever holds the data directory leaves its address and a key beside the lock, for the command line.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import secrets
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import uvicorn
+from fastapi import FastAPI
+from starlette.types import ASGIApp
+
+from loupe.app import logging as app_logging
+from loupe.app.api.application import build_api
+from loupe.app.errors import PublicWithoutGuard
+from loupe.app.security.guard import Guard
+from loupe.app.security.keys import Sessions, stored_secret
+from loupe.app.security.signin import add_sign_in
+from loupe.app.services.catalogue import PairSpec
+from loupe.app.settings import Settings
+from loupe.app.workspace import Workspace, open_workspace
+from loupe.storage.paths import DataDir
+
+log = logging.getLogger(__name__)
+
+
+def check_exposure(settings: Settings) -> None:
+    """Refuse an address that others can reach when nothing keeps them out. Raises PublicWithoutGuard."""
+    if settings.is_public and not settings.is_guarded:
+        raise PublicWithoutGuard(
+            f"{settings.host} can be reached by others, and neither LOUPE_PASSWORD nor LOUPE_API_KEY is set. "
+            "Set one of them, or bind 127.0.0.1."
+        )
+
+
+def build(settings: Settings, *, local_token: str | None = None) -> tuple[FastAPI, ASGIApp]:
+    """The application and the same behind the guard, which is what a server serves."""
+    check_exposure(settings)
+    data_dir = DataDir.create(settings.home)
+    secret = stored_secret(data_dir.path / "secret")
+    app = build_api()
+    app.router.lifespan_context = _lifespan(settings)
+    sessions = Sessions(secret, settings.password, settings.session_days)
+    add_sign_in(app, settings, sessions)
+    _add_pages(app, settings, secret, data_dir)
+    return app, Guard(app, settings, sessions, local_token)
+
+
+def serve(settings: Settings) -> None:
+    """Run until stopped. Raises PublicWithoutGuard, DataDirHeld, or OSError when the port is taken."""
+    app_logging.configure(settings)
+    check_exposure(settings)
+    listener = _listen(settings)
+    port = listener.getsockname()[1]
+    token = secrets.token_urlsafe(24)
+    app, guarded = build(settings, local_token=token)
+    app.state.announce = (_local_url(settings, port), token)
+    config = uvicorn.Config(
+        guarded,
+        log_config=None,
+        access_log=False,
+        proxy_headers=True,
+        forwarded_allow_ips=settings.trusted_proxies,
+        root_path=settings.root_path,
+        timeout_graceful_shutdown=5,
+        server_header=False,
+    )
+    server = uvicorn.Server(config)
+    with contextlib.closing(listener):
+        server.run([listener])
+    if not server.started:
+        raise app.state.failure or SystemExit(1)
+
+
+def _lifespan(settings: Settings):
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.failure = None
+        try:
+            async with open_workspace(settings) as workspace:
+                app.state.workspace = workspace
+                if url := getattr(app.state, "announce", None):
+                    workspace.store.lock.announce(*url)
+                    log.info("serving", extra={"fields": {"url": url[0], "data": str(workspace.store.data_dir.path)}})
+                warming = asyncio.create_task(_warm_up(workspace))
+                try:
+                    yield
+                finally:
+                    warming.cancel()
+                    await asyncio.gather(warming, return_exceptions=True)
+                    app.state.workspace = None
+        except Exception as error:
+            app.state.failure = error
+            raise
+
+    return lifespan
+
+
+async def _warm_up(workspace: Workspace) -> None:
+    """Bring in torch and the starter, once the loop is free to serve."""
+    await asyncio.sleep(0.5)
+    try:
+        await workspace.engine.device()
+        catalogue = workspace.catalogue
+        if workspace.settings.preload and catalogue.has_starter:
+            folders = (catalogue.starter / part for part in ("model", "nla/av", "nla/ar"))
+            async with workspace.models.use(PairSpec(*folders, dtype=workspace.settings.dtype)):
+                pass
+    except Exception:
+        log.exception("the engine could not be warmed up; requests will say why")
+
+
+def _add_pages(app: FastAPI, settings: Settings, secret: str, data_dir: DataDir) -> None:
+    os.environ.setdefault("NICEGUI_STORAGE_PATH", str(data_dir.path / "preferences"))
+    os.environ.setdefault("MATPLOTLIB", "false")
+    from nicegui import ui
+
+    from loupe.app.pages import first, theme
+
+    theme.install()
+    first.register(app)
+    ui.run_with(
+        app,
+        title="Loupe",
+        favicon=theme.assets_folder() / "icons/loupe.svg",
+        dark=True,
+        language="en-US",
+        storage_secret=secret,
+        session_middleware_kwargs={"https_only": settings.https, "same_site": "lax"},
+        reconnect_timeout=30,
+        message_history_length=500,
+        binding_refresh_interval=None,
+        show_welcome_message=False,
+        tailwind=False,
+    )
+
+
+def _listen(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+        listener.listen(512)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def _local_url(settings: Settings, port: int) -> str:
+    host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104 - compared, not bound
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -1,0 +1,336 @@
+"""Analyses: accepted, queued, run on the device thread, streamed, saved.
+
+The way of a request: check limits, keep a run record, load the pair if need be, look into the cache, submit the job,
+let results grow on the live run, save them, tell everyone. Closing a page changes nothing; only `cancel` does.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import CancelledError as FutureCancelled
+from typing import TYPE_CHECKING, Any
+
+from loupe.app import logging as app_logging
+from loupe.app.bridge import Bridge
+from loupe.app.errors import Conflict, NotFound, QueueFull, WaitedTooLong, answer_for, describe
+from loupe.app.services.events import EventStream
+from loupe.app.services.live import LiveRun
+from loupe.app.services.models import LoadedPair, Models
+from loupe.app.services.options import AnalysisOptions
+from loupe.app.services.runs import Result, Runs
+from loupe.app.services.system import versions
+from loupe.app.settings import Settings
+from loupe.engine.errors import BadOption, Cancelled, EmptyText, TextTooLong
+from loupe.storage.cache import content_key
+from loupe.storage.repos.runs import NewRun
+from loupe.storage.rows import WorkState
+
+if TYPE_CHECKING:
+    from loupe.engine.device import JobHandle
+    from loupe.engine.jobs import Checkpoint, Progress
+
+log = logging.getLogger(__name__)
+
+CACHED_OPTIONS = frozenset(
+    {"best_of", "temperature", "top_p", "seed", "max_new_tokens", "kl", "salience", "logit_lens_k", "next_token_k"}
+)
+
+
+class Analyses:
+    """The analyses of this process: those that run, and those that ran lately."""
+
+    def __init__(self, settings: Settings, models: Models, runs: Runs, bridge: Bridge, events: EventStream) -> None:
+        self.settings = settings
+        self.models = models
+        self.runs = runs
+        self.bridge = bridge
+        self.events = events
+        self._live: dict[str, LiveRun] = {}
+        self._tasks: dict[str, asyncio.Task] = {}
+        self._seconds_per_position: float | None = None
+
+    @property
+    def live(self) -> tuple[LiveRun, ...]:
+        """Those in memory, oldest first."""
+        return tuple(self._live.values())
+
+    def get(self, id: str) -> LiveRun:
+        """An analysis of this process. Raises NotFound."""
+        if id not in self._live:
+            raise NotFound(f"No analysis {id!r} ran since the server started. Saved ones are under runs.")
+        return self._live[id]
+
+    def is_busy(self, id: str) -> bool:
+        """Whether this run is being made now."""
+        return id in self._live and self._live[id].busy
+
+    def ahead_of(self, live: LiveRun) -> int:
+        """How many accepted earlier are not finished."""
+        return sum(other.busy and other.created_at < live.created_at for other in self._live.values())
+
+    def estimate(self, options: AnalysisOptions) -> float | None:
+        """Seconds a request will take, from the last one; None before anything was measured."""
+        if self._seconds_per_position is None:
+            return None
+        return round(self._seconds_per_position * max(1, options.characters / 4.5) * options.best_of**0.5, 1)
+
+    async def start(
+        self,
+        options: AnalysisOptions,
+        *,
+        paths_allowed: bool = False,
+        author: str = "",
+        repeat_of: str | None = None,
+    ) -> LiveRun:
+        """Accept a request; from now on it is never forgotten.
+
+        Raises QueueFull, TextTooLong, EmptyText, BadOption, NotFound or Forbidden before anything is kept.
+        """
+        self._check(options)
+        spec = self.models.spec(options, paths_allowed=paths_allowed)
+        text = options.text if options.text is not None else "\n\n".join(m.content for m in options.messages or ())
+        record = await self.runs.create(
+            NewRun(
+                name=options.name or _title(text),
+                text=text,
+                request=options.model_dump(mode="json"),
+                model=options.model,
+                layer=options.layer,
+                seed=options.seed,
+                versions=versions(),
+                author=author,
+                repeat_of=repeat_of,
+            )
+        )
+        live = self._live[record.id] = LiveRun(record.id, options, author)
+        self._forget_old()
+        self._tell(live, "queued")
+        work = Work(self, live, spec, fresh=repeat_of is not None)
+        task = asyncio.create_task(work.run(), name=f"analysis-{live.id}")
+        self._tasks[live.id] = task
+        task.add_done_callback(lambda _: self._tasks.pop(live.id, None))
+        return live
+
+    async def repeat(self, id: str, *, paths_allowed: bool = False, author: str = "") -> LiveRun:
+        """Ask again exactly what a saved run asked, past the cache. Raises NotFound."""
+        record = await self.runs.get(id)
+        options = AnalysisOptions.model_validate(record.request)
+        return await self.start(options, paths_allowed=paths_allowed, author=author, repeat_of=id)
+
+    async def cancel(self, id: str) -> LiveRun:
+        """Stop an analysis within one decode step. Raises NotFound, or Conflict when it has ended."""
+        live = self.get(id)
+        if not live.busy:
+            raise Conflict(f"Analysis {id} is {live.state} already.")
+        live.cancelled = True
+        if live.handle is not None:
+            live.handle.cancel()
+        elif task := self._tasks.get(id):
+            task.cancel()
+        await self.wait(id)
+        return live
+
+    async def wait(self, id: str) -> LiveRun:
+        """Until the analysis has ended, however it did."""
+        if task := self._tasks.get(id):
+            await asyncio.wait([task])
+        return self.get(id)
+
+    async def result(self, id: str) -> Result:
+        """`{metadata, data}` of a finished run, from memory or from the store. Raises NotFound."""
+        live = self._live.get(id)
+        if live is not None and live.result is not None:
+            return live.result
+        return await self.runs.result(id)
+
+    def rows(self, live: LiveRun) -> list[dict[str, Any]]:
+        """The finished positions as JSON rows, in the order they finished; each is converted once."""
+        for item in live.found[len(live.rows) :]:
+            live.rows.append(item if isinstance(item, dict) else item.to_json())
+        return live.rows
+
+    def subscribe(self, id: str, callback: Callable[[Any], None]) -> Callable[[], None]:
+        """Be told at most ten times a second that a run changed; returns the way to stop it."""
+        return self.bridge.subscribe(("run", id), callback)
+
+    async def close(self) -> None:
+        """Cancel what runs and wait for it."""
+        for id in [live.id for live in self._live.values() if live.busy]:
+            live = self._live[id]
+            live.cancelled = True
+            if live.handle is not None:
+                live.handle.cancel()
+            elif task := self._tasks.get(id):
+                task.cancel()
+        if self._tasks:
+            await asyncio.wait(list(self._tasks.values()))
+
+    def measured(self, seconds: float, positions: int, best_of: int) -> None:
+        """Remember what a position cost, for the next estimate."""
+        self._seconds_per_position = seconds / max(1, positions) / best_of**0.5
+
+    def _check(self, options: AnalysisOptions) -> None:
+        limits = self.settings
+        waiting = sum(live.busy for live in self._live.values())
+        if waiting >= limits.queue_limit:
+            raise QueueFull(f"{waiting} analyses wait or run already; at most {limits.queue_limit} are accepted.")
+        if not any(content.strip() for content in _contents(options)):
+            raise EmptyText("The text is empty. Give at least one word.")
+        if options.characters > limits.max_text_chars:
+            raise TextTooLong(
+                f"The text has {options.characters:,} characters; at most {limits.max_text_chars:,} are accepted."
+            )
+        if options.best_of > limits.max_best_of:
+            raise BadOption(f"best_of is {options.best_of}; at most {limits.max_best_of} rollouts are allowed.")
+        if (options.max_new_tokens or 0) > limits.max_new_tokens:
+            raise BadOption(f"max_new_tokens is {options.max_new_tokens}; at most {limits.max_new_tokens} are allowed.")
+        if options.best_of > 1 and options.temperature == 0:
+            raise BadOption("best_of needs a temperature above 0: greedy rollouts are all the same.")
+
+    def _forget_old(self) -> None:
+        ended = [id for id, live in self._live.items() if not live.busy]
+        for id in ended[: max(0, len(ended) - self.settings.live_runs_kept)]:
+            del self._live[id]
+            self.bridge.forget(("run", id))
+
+    def _tell(self, live: LiveRun, name: str) -> None:
+        self.events.emit("analysis", name, live.status())
+        self.bridge.publish(("run", live.id), live)
+        self.bridge.publish("queue", None)
+
+
+class Work:
+    """One analysis from acceptance to its end. Every way out sets a final state and tells it."""
+
+    def __init__(self, analyses: Analyses, live: LiveRun, spec: Any, *, fresh: bool) -> None:
+        self.analyses = analyses
+        self.live = live
+        self.spec = spec
+        self.fresh = fresh
+        self.told = 0
+        self.begun = False
+
+    async def run(self) -> None:
+        """Do the work. Never raises."""
+        app_logging.job_id.set(self.live.id)
+        unsubscribe = self.analyses.subscribe(self.live.id, lambda _: self._tell_rows())
+        try:
+            await self._run()
+        except (asyncio.CancelledError, FutureCancelled, Cancelled):
+            await self._end(WorkState.CANCELLED)
+        except Exception as error:
+            await self._fail(error)
+        finally:
+            unsubscribe()
+
+    async def _run(self) -> None:
+        live, analyses = self.live, self.analyses
+        self._stage("loading the model")
+        async with analyses.models.use(self.spec) as loaded:
+            prepared = await self._prepare(loaded)
+            if await self._answered_by_cache(prepared.key):
+                return
+            live.handle = prepared.submit(self._on_event)
+            self._stage("waiting for the device")
+            if live.cancelled:
+                live.handle.cancel()
+            result = await self._finished(live.handle)
+        await self._keep(await asyncio.to_thread(result.to_json), prepared.key)
+
+    async def _finished(self, handle: "JobHandle") -> Any:
+        """The job's result; given up when the device has not begun with it in time."""
+        patience = self.analyses.settings.queue_wait_s
+        future = asyncio.wrap_future(handle.future)
+        await asyncio.wait([future], timeout=patience)
+        if not future.done() and not self.begun:
+            handle.cancel()
+            await asyncio.wait([future])
+            raise WaitedTooLong(f"The device did not get to this within {patience:.0f} s. Try again later.")
+        return await future
+
+    async def _prepare(self, loaded: LoadedPair) -> "Any":
+        from loupe.app.services.question import prepare
+
+        live = self.live
+        device = await self.analyses.models.engine.device()
+        prepared = await asyncio.to_thread(prepare, live.options, loaded, device, self.analyses.settings)
+        live.tokens, live.positions = prepared.tokens, prepared.positions
+        await self.analyses.runs.rows.start(live.id)
+        await self.analyses.runs.rows.amend(live.id, **prepared.record)
+        live.state = WorkState.RUNNING
+        return prepared
+
+    async def _answered_by_cache(self, key: str) -> bool:
+        runs = self.analyses.runs
+        known = None if self.fresh else await runs.store.cache.find(key)
+        if known is None:
+            return False
+        result = await runs.answer(self.live.id, known)
+        self.live.found.extend(result["data"])
+        self.live.result = result
+        await self._end(WorkState.DONE)
+        return True
+
+    async def _keep(self, result: Result, key: str) -> None:
+        live, runs = self.live, self.analyses.runs
+        live.result = result
+        record = await runs.keep(live.id, result)
+        if record.artefact_id:
+            await runs.store.cache.put(key, record.artefact_id)
+        if live.first_at is not None:
+            seconds = time.monotonic() - live.first_at
+            self.analyses.measured(seconds, len(live.positions), live.options.best_of)
+        await self._end(WorkState.DONE)
+
+    async def _fail(self, error: Exception) -> None:
+        self.live.error = describe(error)
+        if answer_for(error).status >= 500:
+            log.exception("analysis failed", exc_info=error)
+        await self._end(WorkState.FAILED)
+
+    async def _end(self, state: WorkState) -> None:
+        live, rows = self.live, self.analyses.runs.rows
+        live.state, live.ended_at, live.handle = state, time.monotonic(), None
+        self._tell_rows()
+        if state is WorkState.CANCELLED:
+            await rows.cancel(live.id)
+        elif state is WorkState.FAILED and live.error:
+            await rows.fail(live.id, code=live.error["code"], message=live.error["message"])
+        self.analyses._tell(live, state)
+        log.info("analysis ended", extra={"fields": {"state": state.value, "positions": live.done}})
+
+    def _on_event(self, event: "Progress | Checkpoint") -> None:
+        """Called on the device thread."""
+        self.begun = True
+        item = getattr(event, "item", None)
+        if item is not None:
+            if self.live.first_at is None:
+                self.live.first_at = time.monotonic()
+            self.live.found.append(item)
+        message = getattr(event, "message", "")
+        if message:
+            self.live.stage = message
+        self.analyses.bridge.publish(("run", self.live.id), self.live)
+
+    def _tell_rows(self) -> None:
+        rows = self.analyses.rows(self.live)
+        for row in rows[self.told :]:
+            self.analyses.events.emit("analysis", "position", {"id": self.live.id, "row": row})
+        self.told = len(rows)
+
+    def _stage(self, stage: str) -> None:
+        self.live.stage = stage
+        self.analyses.bridge.publish(("run", self.live.id), self.live)
+
+
+def _contents(options: AnalysisOptions) -> list[str]:
+    return [options.text or "", *(m.content for m in options.messages or ())]
+
+
+def _title(text: str) -> str:
+    first = " ".join(text.split())
+    return first if len(first) <= 60 else first[:57].rstrip() + "…"
+
+
+__all__ = ["CACHED_OPTIONS", "Analyses", "Work", "content_key"]

@@ -1,0 +1,89 @@
+"""The engine, brought in when it is first needed: torch takes seconds to import, and a page should not wait for it.
+
+One device thread per process. What the engine is doing (absent, loading, ready, failed) is published as "engine".
+"""
+
+import asyncio
+import logging
+import os
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from loupe.app.bridge import Bridge
+from loupe.app.settings import Settings
+
+if TYPE_CHECKING:
+    from loupe.engine.device import DeviceThread
+
+log = logging.getLogger(__name__)
+
+
+class EngineState(StrEnum):
+    """Whether torch is in memory and the device thread runs."""
+
+    ABSENT = "absent"
+    LOADING = "loading"
+    READY = "ready"
+    FAILED = "failed"
+
+
+class Engine:
+    """Owns the device thread from the first use to `close`."""
+
+    def __init__(self, settings: Settings, bridge: Bridge) -> None:
+        self.settings = settings
+        self.state = EngineState.ABSENT
+        self._bridge = bridge
+        self._device: DeviceThread | None = None
+        self._starting = asyncio.Lock()
+
+    @property
+    def running(self) -> "DeviceThread | None":
+        """The device thread when there is one already."""
+        return self._device
+
+    async def device(self) -> "DeviceThread":
+        """The device thread, started now if need be. Raises whatever kept torch from loading."""
+        async with self._starting:
+            if self._device is None:
+                self._set(EngineState.LOADING)
+                try:
+                    self._device = await asyncio.to_thread(_start, self.settings)
+                except Exception:
+                    self._set(EngineState.FAILED)
+                    raise
+                self._set(EngineState.READY)
+            return self._device
+
+    def close(self) -> None:
+        """Cancel what is left and end the thread."""
+        if self._device is not None:
+            self._device.close(timeout=20)
+            self._device = None
+        self.state = EngineState.ABSENT
+
+    def _set(self, state: EngineState) -> None:
+        self.state = state
+        self._bridge.publish("engine", state)
+
+
+def _start(settings: Settings) -> "DeviceThread":
+    import torch
+
+    from loupe.engine.device import DeviceThread
+
+    torch.set_num_threads(settings.threads or max(1, (os.cpu_count() or 2) - 1))
+    name = device_name(settings.device)
+    log.info("engine ready", extra={"fields": {"torch": torch.__version__, "device": name}})
+    return DeviceThread(name, slice_budget_s=settings.slice_budget_ms / 1000)
+
+
+def device_name(wanted: str) -> str:
+    """The device to use: the wanted one, or for `auto` the best there is."""
+    import torch
+
+    if wanted != "auto":
+        return wanted
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"

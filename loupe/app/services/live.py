@@ -1,0 +1,77 @@
+"""A run while it is being made: what was asked, how far it is, and what is found already."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from loupe.app.services.options import AnalysisOptions
+from loupe.storage.rows import WorkState
+
+if TYPE_CHECKING:
+    from loupe.engine.device import JobHandle
+
+BUSY = frozenset({WorkState.QUEUED, WorkState.RUNNING, WorkState.PAUSED})
+
+
+@dataclass(slots=True, eq=False)
+class LiveRun:
+    """Written by the analysis service on the loop; `found` grows on the device thread and only grows.
+
+    Each page keeps its own cursor into `found`. `tokens` is empty until the text has been cut.
+    """
+
+    id: str
+    options: AnalysisOptions
+    author: str = ""
+    state: WorkState = WorkState.QUEUED
+    stage: str = "waiting"
+    tokens: Sequence[dict[str, Any]] = ()
+    positions: tuple[int, ...] = ()
+    found: list[Any] = field(default_factory=list)
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    result: dict[str, Any] | None = None
+    error: dict[str, Any] | None = None
+    cancelled: bool = False
+    handle: "JobHandle | None" = None
+    created_at: float = field(default_factory=time.monotonic)
+    first_at: float | None = None
+    ended_at: float | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is still to come."""
+        return self.state in BUSY
+
+    @property
+    def done(self) -> int:
+        """Positions that are finished."""
+        return len(self.found)
+
+    @property
+    def total(self) -> int | None:
+        """Positions asked for; None until the text has been cut."""
+        return len(self.positions) or None
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Estimated from the positions finished so far; None before the second one and after the end."""
+        if not self.busy or self.first_at is None or self.done < 2 or not self.positions:
+            return None
+        rate = (time.monotonic() - self.first_at) / (self.done - 1)
+        return rate * (len(self.positions) - self.done)
+
+    def status(self) -> dict[str, Any]:
+        """State and progress for programs; absent values are left out."""
+        left = self.seconds_left
+        known = {
+            "id": self.id,
+            "state": self.state,
+            "stage": self.stage if self.busy else None,
+            "done": self.done,
+            "total": self.total,
+            "seconds": round((self.ended_at or time.monotonic()) - self.created_at, 3),
+            "seconds_left": None if left is None else round(left, 1),
+            "error": self.error,
+        }
+        return {name: value for name, value in known.items() if value is not None}

@@ -1,0 +1,84 @@
+"""Everything one process works with, opened once and closed in order: the store, the engine, the services."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from loupe.app.bridge import Bridge
+from loupe.app.outbound.hub import Hub
+from loupe.app.services.analysis import Analyses
+from loupe.app.services.catalogue import Catalogue
+from loupe.app.services.downloads import Downloads
+from loupe.app.services.engine import Engine
+from loupe.app.services.events import EventStream
+from loupe.app.services.models import Models
+from loupe.app.services.runs import Runs
+from loupe.app.services.system import System
+from loupe.app.settings import Settings, starter_folder
+from loupe.storage.store import Store, open_store
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """The open data directory and the services on it. Passed to whoever needs them; never a global."""
+
+    settings: Settings
+    store: Store
+    bridge: Bridge
+    events: EventStream
+    engine: Engine
+    catalogue: Catalogue
+    models: Models
+    analyses: Analyses
+    runs: Runs
+    downloads: Downloads
+    system: System
+
+
+@asynccontextmanager
+async def open_workspace(settings: Settings) -> AsyncIterator[Workspace]:
+    """Open the data directory, alone, and start the services. Raises whatever `open_store` raises."""
+    async with open_store(settings.home) as store:
+        _tell(store)
+        workspace = _services(settings, store)
+        workspace.bridge.attach()
+        try:
+            yield workspace
+        finally:
+            await workspace.analyses.close()
+            await workspace.downloads.close()
+            await asyncio.to_thread(workspace.engine.close)
+            workspace.bridge.detach()
+
+
+def _services(settings: Settings, store: Store) -> Workspace:
+    bridge, events = Bridge(), EventStream(settings.event_history)
+    engine = Engine(settings, bridge)
+    catalogue = Catalogue(starter_folder(settings), store.data_dir.models)
+    models = Models(settings, engine, catalogue, bridge)
+    runs = Runs(store, catalogue)
+    return Workspace(
+        settings=settings,
+        store=store,
+        bridge=bridge,
+        events=events,
+        engine=engine,
+        catalogue=catalogue,
+        models=models,
+        analyses=Analyses(settings, models, runs, bridge, events),
+        runs=runs,
+        downloads=Downloads(settings, Hub(settings), store.data_dir.models, store.jobs, events),
+        system=System(settings, store, engine, catalogue),
+    )
+
+
+def _tell(store: Store) -> None:
+    started = store.started
+    jobs = len(started.jobs.interrupted) + len(started.jobs.parked)
+    if started.interrupted_runs or jobs or any(started.artefacts):
+        counts = {"runs": len(started.interrupted_runs), "jobs": jobs, "orphans": len(started.artefacts.orphaned)}
+        log.warning("tidied up after the last process", extra={"fields": counts})
