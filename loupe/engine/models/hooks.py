@@ -15,7 +15,8 @@ Choices:
 - Contexts nest, in the order of opening: a capture opened inside an intervention sees the intervened tensor.
   Transformers' own `output_hidden_states` hooks stay on the blocks from their first use on, so they are outermost:
   they record what the block computed, before any intervention on that block's output.
-- Captured tensors are copies: falcon adds the attention output into its MLP output in place.
+- What is captured and what an intervention returns is copied: falcon adds the attention output into its MLP output in
+  place, and would write into the caller's tensor.
 """
 
 from __future__ import annotations
@@ -129,7 +130,7 @@ def intervene(lm: LanguageModel, point: HookPoint, change: Change) -> Iterator[N
         if changed.shape != value.shape:
             raise BadOption(f"The intervention at {point} returned {list(changed.shape)} for {list(value.shape)}.")
         fired = True
-        return changed.to(value.dtype)
+        return value if changed is value else changed.to(value.dtype, copy=True)
 
     with ExitStack() as hooks:
         for tap, apply in _interventions(lm, point, checked):

@@ -38,10 +38,11 @@ def find_family(model: PreTrainedModel) -> Family:
     embedding = _path_of(model, model.get_input_embeddings(), "input embedding")
     head = _path_of(model, model.get_output_embeddings(), "vocabulary head")
     blocks = _blocks_path(model, embedding, int(config.num_hidden_layers))
+    backbone = _backbone_path(model, blocks)
     logits, seen = _probe(model, blocks, head)
     family = Family(
         name=str(config.model_type),
-        backbone=_backbone_path(model, blocks),
+        backbone=backbone,
         blocks=blocks,
         embedding=embedding,
         final_norm=_final_norm(seen, f"{blocks}.{config.num_hidden_layers - 1}", head),

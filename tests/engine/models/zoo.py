@@ -119,9 +119,8 @@ UNLISTED: dict[str, Callable[[], PreTrainedModel]] = {
 ZOO = LISTED | UNLISTED
 
 
-@lru_cache
-def build(name: str) -> PreTrainedModel:
-    """A random model with weights large enough that every block matters, norms and biases away from their start."""
+def make(name: str) -> PreTrainedModel:
+    """A new random model with weights large enough that every block matters, norms and biases away from their start."""
     torch.manual_seed(7)
     model = ZOO[name]()
     with torch.no_grad():
@@ -130,12 +129,17 @@ def build(name: str) -> PreTrainedModel:
     return model.eval()
 
 
+build = lru_cache(make)
+"""The same, made once and shared between tests: leave it as it was."""
+
+
 IDS = torch.tensor([[5, 9, 3, 17, 40, 21], [7, 8, 11, 60, 19, 33]])
 
 
 @lru_cache
 def lm_of(name: str) -> LanguageModel:
-    """The wrapped model of that name. Shared between tests: leave it as it was."""
-    model = build(name)
+    """The wrapped model of that name, "llama bf16" in bfloat16. Shared between tests: leave it as it was."""
+    family = name.removesuffix(" bf16")
+    model = build(name) if family == name else make(family).to(torch.bfloat16)
     model.requires_grad_(False)
     return wrap_model(model, None)
