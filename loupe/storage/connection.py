@@ -17,14 +17,13 @@ BUSY_TIMEOUT_S = 5.0
 PRAGMAS = (
     "journal_mode=WAL",
     "synchronous=FULL",
-    f"busy_timeout={int(BUSY_TIMEOUT_S * 1000)}",
     "foreign_keys=ON",
     "temp_store=MEMORY",
     "cache_size=-65536",
 )
 
 
-def prepare(engine: Engine, pragmas: tuple[str, ...] = PRAGMAS) -> None:
+def prepare(engine: Engine, pragmas: tuple[str, ...] = PRAGMAS, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
     """Give every connection the pragmas, and begin every transaction ourselves.
 
     A writer begins IMMEDIATE: a deferred transaction that reads and then writes cannot wait for the lock, and the
@@ -35,7 +34,7 @@ def prepare(engine: Engine, pragmas: tuple[str, ...] = PRAGMAS) -> None:
     def set_pragmas(connection, record: object) -> None:
         connection.isolation_level = None
         cursor = connection.cursor()
-        for pragma in pragmas:
+        for pragma in (*pragmas, f"busy_timeout={int(busy_timeout_s * 1000)}"):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
@@ -65,7 +64,7 @@ def _meaning(error: BaseException | None, path: Path) -> StorageError | None:
     code = getattr(error, "sqlite_errorcode", None)
     match None if code is None else code & 0xFF:
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-            return StoreBusy(f"{path} stayed locked for {BUSY_TIMEOUT_S:.0f} s by another writer; try again.")
+            return StoreBusy(f"{path} stayed locked by another writer for longer than the wait allows; try again.")
         case sqlite3.SQLITE_FULL:
             return StoreFull(f"There was no space left for {path}; nothing that was saved is lost. Free some space.")
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:

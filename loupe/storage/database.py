@@ -13,16 +13,19 @@ from pathlib import Path
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 
-from loupe.storage.connection import prepare, understood
+from loupe.storage.connection import BUSY_TIMEOUT_S, prepare, understood
 
 
 class Database:
-    """An open database file; it must have been migrated. Close it, or SQLite's log stays beside it."""
+    """An open database file; it must have been migrated. Close it, or SQLite's log stays beside it.
 
-    def __init__(self, path: Path):
+    `busy_timeout_s` is how long to wait for a writer of another process before StoreBusy.
+    """
+
+    def __init__(self, path: Path, busy_timeout_s: float = BUSY_TIMEOUT_S):
         self.path = path
         self._engine = create_async_engine(f"sqlite+aiosqlite:///{path}", json_serializer=_to_json)
-        prepare(self._engine.sync_engine)
+        prepare(self._engine.sync_engine, busy_timeout_s=busy_timeout_s)
         reading = self._engine.execution_options(readonly=True)
         self._writers = async_sessionmaker(self._engine, expire_on_commit=False)
         self._readers = async_sessionmaker(reading, expire_on_commit=False)
@@ -48,11 +51,11 @@ class Database:
 
     async def close(self) -> None:
         """Let SQLite tidy its statistics and its log, and close every connection."""
-        async with self._turn:
-            with understood(self.path):
-                async with self._engine.connect() as connection:
-                    await connection.execute(text("PRAGMA optimize"))
-        await self._engine.dispose()
+        try:
+            async with self.write() as session:
+                await session.execute(text("PRAGMA optimize"))
+        finally:
+            await self._engine.dispose()
 
 
 def _to_json(value: object) -> str:

@@ -118,7 +118,7 @@ class LosingPower(Counting):
 
     def sync(self, fd):
         super().sync(fd)
-        self._remember(Path(os.readlink(f"/proc/self/fd/{fd}")))
+        self._remember(Path(f"/proc/self/fd/{fd}").readlink())
 
     def _remember(self, path: Path) -> None:
         inode = path.stat().st_ino

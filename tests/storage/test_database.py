@@ -1,0 +1,198 @@
+"""Transactions: whole, one writer at a time, and readable when they fail."""
+
+import asyncio
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from sqlalchemy import select, text
+from sqlalchemy.exc import IntegrityError, StatementError
+
+from loupe.storage.database import Database
+from loupe.storage.errors import CorruptDatabase, StoreBusy, StoreFull
+from loupe.storage.rows import ArtefactRow, ModelRow, ResultRow
+from loupe.storage.schema import migrate
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+
+
+def model(path: str, size: int = 0, **changes) -> ModelRow:
+    values = {"kind": "model", "name": "m", "source": "local", "revision": "", "fingerprint": "", "details": {}}
+    return ModelRow(
+        **{**values, "id": path, "path": path, "size": size, "created_at": NOW, "last_used_at": NOW, **changes}
+    )
+
+
+async def size_of(database: Database, id: str) -> int | None:
+    async with database.read() as session:
+        return await session.scalar(select(ModelRow.size).where(ModelRow.id == id))
+
+
+async def increment(database: Database, times: int) -> None:
+    for _ in range(times):
+        async with database.write() as session:
+            size = await session.scalar(text("SELECT size FROM model WHERE id = 'counter'"))
+            await asyncio.sleep(0)
+            await session.execute(text("UPDATE model SET size = :size WHERE id = 'counter'"), {"size": size + 1})
+
+
+async def test_no_update_is_lost_between_tasks_nor_between_connections_of_two_processes(database):
+    async with database.write() as session:
+        session.add(model("counter"))
+    other = Database(database.path)  # has its own turn-taking, as another process would
+    await asyncio.gather(*(increment(each, 25) for each in (database, database, other, other)))
+    await other.close()
+    assert await size_of(database, "counter") == 100
+
+
+async def test_a_transaction_that_raises_is_undone_and_the_next_one_works(database):
+    with pytest.raises(KeyError):
+        async with database.write() as session:
+            session.add(model("a"))
+            await session.flush()
+            raise KeyError
+    async with database.write() as session:
+        session.add(model("b"))
+    assert (await size_of(database, "a"), await size_of(database, "b")) == (None, 0)
+
+
+async def test_a_cancelled_task_leaves_nothing_behind(database):
+    inside = asyncio.Event()
+
+    async def half() -> None:
+        async with database.write() as session:
+            session.add(model("a"))
+            await session.flush()
+            inside.set()
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(half())
+    await inside.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    async with database.write() as session:
+        session.add(model("b"))
+    assert await size_of(database, "a") is None
+
+
+async def test_a_reader_sees_the_last_commit_and_does_not_wait_for_the_writer(database):
+    async with database.write() as session:
+        session.add(model("a", size=1))
+    async with database.write() as session:
+        await session.execute(text("UPDATE model SET size = 2"))
+        assert await size_of(database, "a") == 1
+    assert await size_of(database, "a") == 2
+
+
+async def test_a_reader_s_view_does_not_change_while_it_reads(database):
+    async with database.write() as session:
+        session.add(model("a", size=1))
+    async with database.read() as reading:
+        assert await reading.scalar(text("SELECT size FROM model")) == 1
+        async with database.write() as session:
+            await session.execute(text("UPDATE model SET size = 2"))
+        assert await reading.scalar(text("SELECT size FROM model")) == 1
+
+
+async def test_a_writer_of_another_process_is_waited_for_only_so_long(database):
+    hasty = Database(database.path, busy_timeout_s=0.02)
+    with closing(sqlite3.connect(database.path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreBusy, match="try again") as caught:
+            async with hasty.write() as session:
+                session.add(model("never"))
+        other.execute("ROLLBACK")
+    assert caught.value.retryable
+    async with hasty.write() as session:
+        session.add(model("a"))
+    await hasty.close()
+
+
+async def test_a_full_disk_is_told_and_what_was_saved_stays(database):
+    async with database.write() as session:
+        session.add(model("kept"))
+    with pytest.raises(StoreFull, match="no space left"):
+        async with database.write() as session:
+            pages = await session.scalar(text("PRAGMA page_count"))
+            await session.execute(text(f"PRAGMA max_page_count = {pages}"))
+            session.add(model("large", name="x" * 100_000))
+    async with database.write() as session:
+        await session.execute(text("PRAGMA max_page_count = 1000000"))
+    assert (await size_of(database, "kept"), await size_of(database, "large")) == (0, None)
+
+
+async def test_a_damaged_page_is_told_with_the_way_out_and_closing_still_closes(data_dir):
+    migrate(data_dir)
+    whole = Database(data_dir.database)
+    async with whole.write() as session:
+        session.add_all([model(f"m{number}", name="x" * 500) for number in range(200)])
+    await whole.close()
+    contents = bytearray(data_dir.database.read_bytes())
+    contents[4096 : 4096 * 60] = b"\xff" * (4096 * 59)
+    data_dir.database.write_bytes(contents)
+    damaged = Database(data_dir.database)
+    with pytest.raises(CorruptDatabase, match="loupe restore"):
+        async with damaged.read() as session:
+            await session.execute(text("SELECT * FROM model"))
+    with pytest.raises(CorruptDatabase):
+        await damaged.close()
+    assert damaged._engine.pool.checkedin() == 0
+
+
+async def test_moments_come_back_aware_and_in_utc(database):
+    east = timezone(timedelta(hours=5, minutes=30))
+    async with database.write() as session:
+        session.add(model("a", created_at=NOW.astimezone(east)))
+    async with database.read() as session:
+        row = (await session.scalars(select(ModelRow))).one()
+    assert (row.created_at, row.created_at.tzinfo) == (NOW, UTC)
+
+
+async def test_a_moment_without_a_zone_is_refused(database):
+    with pytest.raises(StatementError, match="no time zone"):
+        async with database.write() as session:
+            session.add(model("a", created_at=NOW.replace(tzinfo=None)))
+
+
+async def test_a_number_that_is_none_is_refused_rather_than_stored(database):
+    with pytest.raises(StatementError, match="not JSON compliant"):
+        async with database.write() as session:
+            session.add(model("a", details={"kl": float("nan")}))
+
+
+async def test_references_are_enforced(database):
+    with pytest.raises(IntegrityError, match="FOREIGN KEY"):
+        async with database.write() as session:
+            session.add(ResultRow(key="k", artefact_id="0" * 20, created_at=NOW, last_used_at=NOW))
+
+
+async def test_states_are_enforced(database):
+    with pytest.raises(IntegrityError, match="ck_job_state"):
+        async with database.write() as session:
+            await session.execute(
+                text(
+                    "INSERT INTO job (id, kind, name, author, state, priority, seed, request, done, message, attempts, "
+                    "created_at) VALUES ('a', '', '', '', 'sleeping', 0, 0, '{}', 0, '', 0, '')"
+                )
+            )
+
+
+async def test_commits_reach_the_disk_before_they_are_reported(database):
+    async with database.read() as session:
+        settings = [
+            await session.scalar(text(f"PRAGMA {name}")) for name in ("journal_mode", "synchronous", "foreign_keys")
+        ]
+    assert settings == ["wal", 2, 1]  # 2 is FULL
+
+
+async def test_closing_leaves_one_file(data_dir, database):
+    async with database.write() as session:
+        session.add(ArtefactRow(id="a", kind="", name="", size=0, manifest_sha256="", created_at=NOW))
+    await database.close()
+    assert [path.name for path in data_dir.path.glob("loupe.db*")] == ["loupe.db"]
+    reopened = Database(data_dir.database)
+    async with reopened.read() as session:
+        assert await session.scalar(text("SELECT count(*) FROM artefact")) == 1
+    await reopened.close()
