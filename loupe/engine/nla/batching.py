@@ -70,6 +70,7 @@ class Ticket:
         self._rollouts: dict[int, dict[int, RolloutText]] = {index: {} for index in range(len(vectors))}
         self._finished: deque[int] = deque()
         self._open = len(vectors)
+        self._failure: Exception | None = None
 
     @property
     def done(self) -> bool:
@@ -86,10 +87,20 @@ class Ticket:
         """The finished rollouts of a vector, in order of their numbers."""
         return [rollout for _, rollout in sorted(self._rollouts[vector].items())]
 
+    def raise_if_failed(self) -> None:
+        """Raise what went wrong while this ticket's vectors were prefilled; others in the batch never see it."""
+        if self._failure is not None:
+            raise self._failure
+
     def close(self) -> None:
         """Leave the batch: nothing more is computed for this ticket. Harmless when repeated."""
         self.waiting.clear()
         self._batch.withdraw(self)
+
+    def fail(self, error: Exception) -> None:
+        """Leave the batch because of an error, which its owner gets at the next `raise_if_failed`."""
+        self._failure = error
+        self.close()
 
     def _add(self, vector: int, number: int, rollout: RolloutText) -> None:
         self._rollouts[vector][number] = rollout
@@ -138,7 +149,11 @@ class VerbalizerBatch:
         sampling: Sampling,
         position_keys: Sequence[int] | None = None,
     ) -> Ticket:
-        """Queue raw vectors. `position_keys` name the noise of each vector (default 0, 1, ...)."""
+        """Queue raw vectors. `position_keys` name the noise of each vector (default 0, 1, ...).
+
+        Raises WidthMismatch, BadInput (NaN or infinity), BadOption.
+        """
+        self.verbalizer.check_vectors(vectors)
         keys = range(len(vectors)) if position_keys is None else position_keys
         if len(keys) != len(vectors):
             raise BadOption(f"{len(keys)} position keys were given for {len(vectors)} vectors.")
@@ -156,11 +171,11 @@ class VerbalizerBatch:
         """One prefill or one decode step for everybody; False when there was nothing to do."""
         admitted = self._choose()
         if admitted:
-            self._prefill(*admitted)
+            self._admit(*admitted)
         elif self._rows:
-            start = self._clock()
+            start, count = self._clock(), len(self._rows)
             self._decode()
-            self._row_limit.observe(len(self._rows), self._clock() - start, self.step_budget_s)
+            self._row_limit.observe(count, self._clock() - start, self.step_budget_s)
         else:
             return False
         self._tickets = [ticket for ticket in self._tickets if not ticket.done]
@@ -186,16 +201,21 @@ class VerbalizerBatch:
             tokens = self._prefill_rate * self.step_budget_s if self._prefill_rate else 64
         return max(1, int(tokens) // self.verbalizer.suffix_length)
 
-    def _prefill(self, ticket: Ticket, chosen: list[int]) -> None:
+    def _admit(self, ticket: Ticket, chosen: list[int]) -> None:
         start = self._clock()
-        prefilled = self.verbalizer.prefill(ticket.vectors[chosen])
-        rollouts = ticket.sampling.rollouts
+        try:
+            prefilled = self.verbalizer.prefill(ticket.vectors[chosen])
+            rollouts = ticket.sampling.rollouts
+            self._cache.admit(prefilled, rollouts, ticket.sampling.max_new_tokens)
+        except Exception as error:
+            self._cache.count = len(self._rows)
+            ticket.fail(error)
+            return
         first = len(self._rows)
         for vector in chosen:
             key = ticket.keys[vector]
             self._rows += [_Row(ticket, vector, n, key, prefilled.length) for n in range(rollouts)]
         ticket.running += len(self._rows) - first
-        self._cache.admit(prefilled, rollouts, ticket.sampling.max_new_tokens)
         self._choose_tokens(prefilled.logits.repeat_interleave(rollouts, dim=0), first)
         seconds = self._clock() - start
         self._prefill_rate = len(chosen) * self.verbalizer.suffix_length / max(seconds, 1e-9)

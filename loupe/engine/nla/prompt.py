@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from loupe.engine.errors import BadInput, PromptDrift, SidecarUnreadable, TokenizerDrift, WidthMismatch
+from loupe.engine.errors import PromptDrift, SidecarUnreadable, TokenizerDrift, WidthMismatch
 from loupe.engine.nla.metrics import scale_to_norm
 from loupe.engine.nla.sidecar import InjectionTokens, Sidecar, fill_template
 
@@ -111,11 +111,8 @@ def prompt_rows(
 
 
 def injected_rows(vectors: Float[Tensor, "rows d_model"], injection_scale: float) -> Float[Tensor, "rows d_model"]:
-    """Raw activations as they enter the slot: fp32, at the injection norm. Raises BadInput for NaN or infinity."""
-    vectors = vectors.float()
-    if not torch.isfinite(vectors).all():
-        raise BadInput("An activation holds NaN or infinity and cannot be verbalized.")
-    return scale_to_norm(vectors, injection_scale)
+    """Raw activations as they enter the slot: fp32, at the injection norm."""
+    return scale_to_norm(vectors.float(), injection_scale)
 
 
 def embed_scale_of(config: Any) -> float:

@@ -10,8 +10,8 @@ All variants of a text share its beginning; the reconstructor's trie computes ea
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class Unit(StrEnum):
@@ -22,13 +22,10 @@ class Unit(StrEnum):
     LINE = "line"
 
 
-@dataclass(frozen=True, slots=True)
-class Salience:
-    """One unit of an explanation, where it stands (character offsets), and what the reconstruction loses without it."""
+class Salience(NamedTuple):
+    """One unit of an explanation, and what the reconstruction loses without it. `spans` says where units stand."""
 
     unit: str
-    start: int
-    end: int
     value: float
 
 
@@ -57,6 +54,5 @@ def without_each(text: str, unit: Unit) -> list[str]:
 def as_salience(text: str, unit: Unit, whole: float, without: list[float]) -> tuple[Salience, ...]:
     """Put mse_nrm of the whole text and of its variants together."""
     return tuple(
-        Salience(text[start:end], start, end, value - whole)
-        for (start, end), value in zip(spans(text, unit), without, strict=True)
+        Salience(text[start:end], value - whole) for (start, end), value in zip(spans(text, unit), without, strict=True)
     )

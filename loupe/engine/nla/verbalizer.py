@@ -22,7 +22,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from loupe.engine.errors import BadOption, WidthMismatch
+from loupe.engine.errors import BadInput, BadOption, WidthMismatch
 from loupe.engine.models.language_model import LanguageModel
 from loupe.engine.models.loading import load_model
 from loupe.engine.nla.cascade import SuffixCache, cascading, shares_beginning
@@ -32,7 +32,7 @@ from loupe.engine.nla.reconstructor import _require_tokenizer, check_width
 from loupe.engine.nla.sidecar import Role, Sidecar, load_sidecar, require_injection_scale
 
 if TYPE_CHECKING:
-    from loupe.engine.nla.batching import RolloutText
+    from loupe.engine.nla.batching import RolloutText, VerbalizerBatch
 
 EXPLANATION_OPEN = "<explanation>"
 EXPLANATION_CLOSE = "</explanation>"
@@ -90,6 +90,7 @@ class Verbalizer:
         self.end_ids = frozenset(_end_ids(lm))
         self.shares_beginning = shares_beginning(lm.backbone)
         self._kept: tuple[tuple[int, ...], Context] | None = None
+        self._batch: VerbalizerBatch | None = None
 
     @property
     def suffix_length(self) -> int:
@@ -112,8 +113,7 @@ class Verbalizer:
     @torch.no_grad()
     def prefill(self, vectors: Float[Tensor, "vectors d_model"]) -> Prefilled:
         """Run slot and suffix for raw vectors, after the shared beginning. Raises WidthMismatch, BadInput."""
-        if vectors.ndim != 2 or vectors.shape[1] != self.lm.d_model:
-            raise WidthMismatch(f"Vectors of shape {list(vectors.shape)} do not fit d_model {self.lm.d_model}.")
+        self.check_vectors(vectors)
         rows = injected_rows(vectors.to(self.lm.device), self.injection_scale)
         suffix = self._prompt_rows(self.prompt.ids[self.prompt.slot :]).expand(len(vectors), -1, -1).clone()
         suffix[:, 0] = rows.to(suffix.dtype)
@@ -129,6 +129,22 @@ class Verbalizer:
         )
         layers = tuple(past.added[layer] for layer in range(self.lm.n_layers))
         return Prefilled(self.lm.head_logits(hidden[:, -1]).float(), layers)
+
+    def check_vectors(self, vectors: Tensor) -> None:
+        """Raises WidthMismatch, or BadInput for NaN and infinity."""
+        if vectors.ndim != 2 or vectors.shape[1] != self.lm.d_model:
+            raise WidthMismatch(f"Vectors of shape {list(vectors.shape)} do not fit d_model {self.lm.d_model}.")
+        if not torch.isfinite(vectors).all():
+            raise BadInput("An activation holds NaN or infinity and cannot be verbalized.")
+
+    @property
+    def batch(self) -> VerbalizerBatch:
+        """The batch that all jobs of this verbalizer share; touched by the device thread alone."""
+        if self._batch is None:
+            from loupe.engine.nla.batching import VerbalizerBatch
+
+            self._batch = VerbalizerBatch(self)
+        return self._batch
 
     def run(self, embeds: Tensor, positions: Tensor, visible: Tensor, key_positions: Tensor, past: object) -> Tensor:
         """One forward of rows that all continue the beginning; masks reach over (beginning + own keys)."""

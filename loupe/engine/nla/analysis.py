@@ -1,0 +1,311 @@
+"""An analysis: for every chosen position of a text an explanation, its reconstruction, and how far to trust them.
+
+    job = AnalysisJob(model, pair, AnalysisRequest(text="The fox ran."))
+    result = run_here(job)            # or device_thread.submit(job)
+ The way of a position: base run -> vector into the verbalizer's shared batch -> rollouts -> reconstructions -> best
+rollout -> salience, KL, lenses -> `Progress(item=PositionResult)`. Positions are finished in groups as their rollouts
+come in; who shares a forward with whom has no influence on the values beyond rounding. Every step is bounded by the
+slice budget, and closing the generator withdraws its rows from the batch at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from loupe.engine.jobs import Priority, Progress
+from loupe.engine.models.language_model import LanguageModel
+from loupe.engine.models.lens import TunedLens
+from loupe.engine.models.tokens import TokenView, display_tokens
+from loupe.engine.nla.batching import RolloutText, VerbalizerBatch
+from loupe.engine.nla.extraction import BaseRun, base_run_steps
+from loupe.engine.nla.metrics import Denominator, Scores, agreement, denominator_from, score
+from loupe.engine.nla.pace import Pace
+from loupe.engine.nla.pair import NLAPair, check_pair
+from loupe.engine.nla.readout import Readouts
+from loupe.engine.nla.replacement import kl_steps
+from loupe.engine.nla.request import AnalysisRequest as AnalysisRequest
+from loupe.engine.nla.request import Question, filled, resolve
+from loupe.engine.nla.results import AnalysisResult, PositionResult, Rollout
+from loupe.engine.nla.salience import Salience, Unit, as_salience, without_each
+from loupe.engine.nla.smells import smells
+from loupe.engine.nla.unreliable import flags_of, min_position_of
+from loupe.engine.nla.verbalizer import parse_explanation
+
+if TYPE_CHECKING:
+    from loupe.engine.context import JobContext
+
+Value = TypeVar("Value")
+Steps = Generator[Progress, None, Value]
+_PATIENCE_S = 0.25  # how long finished rollouts may wait for others to be scored with
+
+
+class AnalysisJob:
+    """One analysis of one text. `model` may be a donor: any model of the pair's width whose block K is to be read.
+
+    `batch` is where its rows decode; by default the one that all jobs of this verbalizer share. Raises BadInput and its
+    leaves when made, so that nothing impossible is ever queued.
+    """
+
+    name = "analysis"
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        pair: NLAPair,
+        request: AnalysisRequest,
+        *,
+        lens: TunedLens | None = None,
+        batch: VerbalizerBatch | None = None,
+        priority: Priority = Priority.INTERACTIVE,
+    ) -> None:
+        check_pair(model, pair)
+        self.model = model
+        self.pair = pair
+        self.question = resolve(model, request, pair.layer)
+        self.lens = lens
+        self.batch = batch if batch is not None else pair.verbalizer.batch
+        self.priority = priority
+        self.fingerprints = {"model": model.fingerprint, **dict(pair.fingerprints)}
+
+    def run(self, ctx: JobContext) -> Steps[AnalysisResult]:
+        """Yields a `Progress` after every decode step at the latest, with an `item` for each finished position."""
+        base = yield from _base_run(self, ctx)
+        run = _Run(self, ctx, base)
+        try:
+            yield from run.steps()
+        finally:
+            run.ticket.close()
+        positions = tuple(run.done[index] for index in range(len(self.question.positions)))
+        return AnalysisResult(run.metadata(positions), positions)
+
+
+def _base_run(job: AnalysisJob, ctx: JobContext) -> Steps[BaseRun]:
+    pace = Pace(ctx.slice_budget_s, first=64, most=512 if job.model.device.type == "cpu" else 4096)
+    ids = job.question.ids
+    steps = base_run_steps(
+        job.model, ids, [job.pair.layer], keep_context=job.question.request.kl, piece_tokens=pace.size
+    )
+    base = yield from _paced(steps, pace, ctx, Progress(0, len(job.question.positions), "reading the text"))
+    return base
+
+
+@dataclass(frozen=True, slots=True)
+class _Explained:
+    """A rollout with the part of it that is scored."""
+
+    rollout: RolloutText
+    text: str
+    parsed: bool
+
+
+class _Run:
+    """The state of one running analysis, from the base run on."""
+
+    def __init__(self, job: AnalysisJob, ctx: JobContext, base: BaseRun) -> None:
+        self.job, self.ctx, self.base = job, ctx, base
+        self.question: Question = job.question
+        self.request = job.question.request
+        self.unit = Unit(self.request.salience)
+        self.vectors = base.activations[job.pair.layer][list(self.question.positions)]
+        self.flags = _flags(job, base)
+        self.denominator = _denominator(job, self.vectors, [self.flags[p] for p in self.question.positions])
+        self.tokens = _display(job.model, self.question.ids)
+        self.readouts = Readouts(
+            job.model, job.pair.layer, self.request.logit_lens_k, self.request.next_token_k, job.lens
+        )
+        on_cpu = job.pair.reconstructor.trunk.device.type == "cpu"
+        self.text_pace = Pace(ctx.slice_budget_s, first=64, most=256 if on_cpu else 2048)
+        self.kl_pace = Pace(ctx.slice_budget_s, first=32, most=128)
+        self.done: dict[int, PositionResult] = {}
+        self.ticket = job.batch.submit(self.vectors, self.request.sampling, self.question.positions)
+
+    def steps(self) -> Steps[None]:
+        """Advance the shared batch; finish positions as their rollouts come in."""
+        ready: list[int] = []
+        since = self.ctx.clock()
+        while len(self.done) < len(self.question.positions):
+            self.job.batch.step_budget_s = self.ctx.slice_budget_s
+            if not self.ticket.done:
+                self.job.batch.advance()
+            self.ticket.raise_if_failed()
+            since = since if ready else self.ctx.clock()
+            ready += self.ticket.take_finished()
+            yield self._progress()
+            if ready and self._is_time_to_finish(ready, since):
+                yield from self._finish(sorted(ready))
+                ready = []
+
+    def metadata(self, positions: Sequence[PositionResult]) -> dict[str, object]:
+        """What is needed to repeat the analysis and to read it."""
+        job = self.job
+        return {
+            "layer": job.pair.layer,
+            "d_model": job.model.d_model,
+            "request": asdict(filled(self.question)),
+            "tokens": [
+                {"token_id": token, "text": view.text, "is_special": view.is_special, "partial": view.partial}
+                for token, view in zip(self.question.ids, self.tokens, strict=True)
+            ],
+            "fve_denominator": asdict(self.denominator) if self.denominator else None,
+            "injection_scale": job.pair.verbalizer.injection_scale,
+            "mse_scale": job.pair.reconstructor.mse_scale,
+            "fingerprints": job.fingerprints,
+            "dtype": {"model": job.model.dtype, "verbalizer": job.pair.verbalizer.lm.dtype},
+            "device": str(job.model.device),
+            "torch": torch.__version__,
+            "warnings": [asdict(smell) for smell in smells(positions)],
+        }
+
+    def _is_time_to_finish(self, ready: Sequence[int], since: float) -> bool:
+        """When nothing of ours is decoding, when there is a forward's worth of text, or the first waited enough."""
+        tokens = sum(len(rollout.ids) for index in ready for rollout in self.ticket.rollouts(index))
+        waited = self.ctx.clock() - since
+        return self.ticket.running == 0 or tokens >= 2 * self.text_pace.size() or waited >= _PATIENCE_S
+
+    def _finish(self, group: Sequence[int]) -> Steps[None]:
+        """Score, weigh and read out a group of positions whose rollouts are complete."""
+        explained = [[_explained(rollout) for rollout in self.ticket.rollouts(index)] for index in group]
+        rebuilt, scores = yield from self._score(group, explained)
+        best = [_best(own) for own in scores]
+        winners = [texts[choice].text for texts, choice in zip(explained, best, strict=True)]
+        whole = [own[choice].mse_nrm for own, choice in zip(scores, best, strict=True)]
+        saliences = yield from self._saliences(group, winners, whole)
+        kls = yield from self._kls(group, torch.stack([rebuilt[row][choice] for row, choice in enumerate(best)]))
+        for row, index in enumerate(group):
+            rollouts = tuple(map(_rollout, explained[row], scores[row]))
+            found = self._position(index, rollouts, best[row], agreement(rebuilt[row]), saliences[row], kls[row])
+            self.done[index] = found
+            yield Progress(len(self.done), len(self.question.positions), "explaining", found)
+
+    def _score(
+        self, group: Sequence[int], explained: Sequence[Sequence[_Explained]]
+    ) -> Steps[tuple[Float[Tensor, "group rollouts d_model"], list[list[Scores]]]]:
+        count = self.request.best_of
+        rebuilt = yield from self._reconstruct([one.text for texts in explained for one in texts])
+        gold = self.vectors[list(group)].repeat_interleave(count, dim=0)
+        scores = self._scores(rebuilt, gold)
+        return rebuilt.view(len(group), count, -1), [scores[i : i + count] for i in range(0, len(scores), count)]
+
+    def _saliences(
+        self, group: Sequence[int], winners: Sequence[str], whole: Sequence[float]
+    ) -> Steps[list[tuple[Salience, ...] | None]]:
+        if self.unit is Unit.NONE:
+            return [None] * len(group)
+        variants = [without_each(text, self.unit) for text in winners]
+        rebuilt = yield from self._reconstruct([text for texts in variants for text in texts])
+        owners = [index for index, texts in zip(group, variants, strict=True) for _ in texts]
+        without = iter(scores.mse_nrm for scores in self._scores(rebuilt, self.vectors[owners]))
+        return [
+            as_salience(text, self.unit, value, [next(without) for _ in texts])
+            for text, value, texts in zip(winners, whole, variants, strict=True)
+        ]
+
+    def _kls(self, group: Sequence[int], winners: Float[Tensor, "group d_model"]) -> Steps[list[float] | list[None]]:
+        if not self.request.kl:
+            return [None] * len(group)
+        positions = [self.question.positions[index] for index in group]
+        steps = kl_steps(self.job.model, self.base, self.job.pair.layer, positions, winners, self.kl_pace.size)
+        values = yield from _paced(steps, self.kl_pace, self.ctx, self._progress())
+        return values
+
+    def _reconstruct(self, texts: Sequence[str]) -> Steps[Float[Tensor, "texts d_model"]]:
+        steps = self.job.pair.reconstructor.reconstruct_steps(texts, self.text_pace.size)
+        rebuilt = yield from _paced(steps, self.text_pace, self.ctx, self._progress())
+        return rebuilt.to(self.vectors.device)
+
+    def _scores(self, rebuilt: Tensor, gold: Tensor) -> list[Scores]:
+        return score(rebuilt, gold, mse_scale=self.job.pair.reconstructor.mse_scale, denominator=self.denominator)
+
+    def _position(
+        self,
+        index: int,
+        rollouts: tuple[Rollout, ...],
+        best: int,
+        agree: float | None,
+        salience: tuple[Salience, ...] | None,
+        kl: float | None,
+    ) -> PositionResult:
+        position, winner = self.question.positions[index], rollouts[best]
+        return PositionResult(
+            position=position,
+            token=self.tokens[position].text,
+            token_id=self.question.ids[position],
+            flags=self.flags[position],
+            explanation=winner.text,
+            raw_output=winner.raw_output,
+            rollouts=rollouts,
+            best=best,
+            norm=self.vectors[index].norm().item(),
+            agreement=agree,
+            mse_nrm=winner.scores.mse_nrm,
+            cosine=winner.scores.cosine,
+            fve_nrm=winner.scores.fve_nrm,
+            mse=winner.scores.mse,
+            relative_rmse=winner.scores.relative_rmse,
+            kl=kl,
+            salience=salience,
+            **self.readouts.read(self.vectors[index], self.base.normed[position]),
+        )
+
+    def _progress(self) -> Progress:
+        return Progress(len(self.done), len(self.question.positions), f"explaining, {self.ticket.tokens} tokens")
+
+
+def _paced(steps: Generator[int, None, Value], pace: Pace, ctx: JobContext, progress: Progress) -> Steps[Value]:
+    """Run packed forwards one at a time, sized by the pace, yielding after each."""
+    while True:
+        start = ctx.clock()
+        try:
+            units = next(steps)
+        except StopIteration as finished:
+            return finished.value
+        pace.observe(units, ctx.clock() - start)
+        yield progress
+
+
+def _explained(rollout: RolloutText) -> _Explained:
+    text = parse_explanation(rollout.text)
+    return _Explained(rollout, rollout.text.strip() if text is None else text, text is not None)
+
+
+def _rollout(explained: _Explained, scores: Scores) -> Rollout:
+    raw = explained.rollout
+    return Rollout(explained.text, raw.text, explained.parsed, raw.ended, raw.ids, raw.ties, scores)
+
+
+def _best(scores: Sequence[Scores]) -> int:
+    """The rollout with the least mse_nrm; the first of equals."""
+    return min(range(len(scores)), key=lambda index: scores[index].mse_nrm)
+
+
+def _flags(job: AnalysisJob, base: BaseRun) -> list[tuple[str, ...]]:
+    return flags_of(
+        base.ids,
+        base.activations[job.pair.layer].norm(dim=-1).tolist(),
+        special_ids=job.model.tokenizer.all_special_ids if job.model.tokenizer else (),
+        template=job.question.template,
+        min_position=min_position_of(job.pair.verbalizer.sidecar),
+    )
+
+
+def _denominator(job: AnalysisJob, vectors: Tensor, flags: Sequence[tuple[str, ...]]) -> Denominator | None:
+    """The pair's own, else the one given, else the variance of this text's positions (the reliable ones, if any two)."""
+    if job.pair.denominator is not None:
+        return job.pair.denominator
+    if job.question.request.fve_denominator is not None:
+        return Denominator(job.question.request.fve_denominator, "given")
+    reliable = [index for index, reasons in enumerate(flags) if not reasons]
+    chosen = vectors[reliable] if len(reliable) > 1 else vectors
+    return denominator_from(chosen, job.pair.reconstructor.mse_scale)
+
+
+def _display(model: LanguageModel, ids: Sequence[int]) -> list[TokenView]:
+    if model.tokenizer is None:
+        return [TokenView(f"<id {token}>", b"", is_special=False, partial=False) for token in ids]
+    return display_tokens(model.tokenizer, ids)
