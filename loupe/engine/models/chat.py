@@ -84,13 +84,17 @@ def _rendered(
 ) -> str:
     if turns[0]["role"] != "system":
         return _applied(tokenizer, turns, generation=generation, open_end=open_end)
+    can_merge = len(turns) > 1 and turns[1]["role"] == "user"
     try:
         text = _applied(tokenizer, turns, generation=generation, open_end=open_end)
+    except BadInput:
+        if not can_merge:
+            raise
+    else:
         if turns[0]["content"].strip() in text:
             return text
-    except BadInput:
-        if len(turns) < 2 or turns[1]["role"] != "user":
-            raise
+        if not can_merge:
+            raise BadInput("The model's chat template drops the system message, and no user message follows it.")
     return _applied(tokenizer, _merged(turns), generation=generation, open_end=open_end)
 
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from loupe.engine.errors import UnsupportedModel, WidthMismatch
+from loupe.engine.errors import CorruptFile, UnsupportedModel, WidthMismatch
 from loupe.engine.models.fingerprint import fingerprint_files
 from loupe.engine.models.language_model import LanguageModel
 from loupe.engine.models.loading import load_model, wrap_model
@@ -50,20 +51,29 @@ def adapter_weights(folder: Path) -> Path:
 
 
 def _adapted(base: LanguageModel, folder: Path) -> LanguageModel:
-    from peft import PeftModel
-
     read_json(folder / "adapter_config.json")
     weights = adapter_weights(folder)
-    try:
-        adapted: Any = PeftModel.from_pretrained(_copy(base), str(folder), is_trainable=False)
-    except (ValueError, KeyError, RuntimeError, TypeError) as error:
-        raise UnsupportedModel(f"The adapter in {folder} does not fit {base.family.name}: {error}") from error
     own = fingerprint_files([folder / "adapter_config.json", weights])
     fingerprint = hashlib.sha256(f"{base.fingerprint} + {own}".encode()).hexdigest()
-    donor = wrap_model(adapted.get_base_model(), base.tokenizer, folder, fingerprint=fingerprint)
+    donor = wrap_model(_with_adapter(base, folder), base.tokenizer, folder, fingerprint=fingerprint)
     donor.model.requires_grad_(False)
     donor.dtype = base.dtype
     return donor
+
+
+def _with_adapter(base: LanguageModel, folder: Path) -> PreTrainedModel:
+    from peft import PeftModel
+
+    try:
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            adapted: Any = PeftModel.from_pretrained(_copy(base), str(folder), is_trainable=False)
+    except (ValueError, KeyError, RuntimeError, TypeError) as error:
+        raise UnsupportedModel(f"The adapter in {folder} does not fit {base.family.name}: {error}") from error
+    # PEFT fills absent tensors at random and only warns.
+    if missing := [str(one.message) for one in said if "missing adapter keys" in str(one.message)]:
+        raise CorruptFile(f"The adapter in {folder} lacks tensors: {missing[0][:300]}")
+    return adapted.get_base_model()
 
 
 def _copy(base: LanguageModel) -> PreTrainedModel:

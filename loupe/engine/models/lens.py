@@ -72,14 +72,19 @@ class TunedLens:
         check_safetensors(file)
         from safetensors.torch import load_file
 
-        tensors = load_file(file)
-        layers = sorted(int(name.split(".")[1]) for name in tensors if name.endswith(".weight"))
-        if set(tensors) != {f"blocks.{layer}.{part}" for layer in layers for part in ("weight", "bias")}:
-            raise CorruptFile(f"{file} must hold blocks.K.weight and blocks.K.bias and nothing else.")
-        return cls(
-            {layer: tensors[f"blocks.{layer}.weight"] for layer in layers},
-            {layer: tensors[f"blocks.{layer}.bias"] for layer in layers},
-        )
+        weights, biases = {}, {}
+        for name, tensor in load_file(file).items():
+            match name.split("."):
+                case ["blocks", layer, "weight"] if layer.isdecimal():
+                    weights[int(layer)] = tensor
+                case ["blocks", layer, "bias"] if layer.isdecimal():
+                    biases[int(layer)] = tensor
+                case _:
+                    raise CorruptFile(f"{file} holds {name!r}; expected blocks.K.weight and blocks.K.bias only.")
+        widths = {size for tensor in (*weights.values(), *biases.values()) for size in tensor.shape}
+        if weights.keys() != biases.keys() or len(widths) != 1:
+            raise CorruptFile(f"{file} must hold blocks.K.weight [d, d] and blocks.K.bias [d] for every K it has.")
+        return cls(weights, biases)
 
     @property
     def layers(self) -> tuple[int, ...]:

@@ -119,9 +119,12 @@ def _folder(path: Path | str) -> Path:
 def _from_folder(
     folder: Path, dtype: str, device: str | torch.device, *, tolerate_head: bool = False
 ) -> tuple[PreTrainedModel, list[str]]:
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
     config = _config(folder)
+    if tolerate_head:  # a head that is not the embedding table cannot be tied to it
+        config.tie_word_embeddings = config.get_text_config().tie_word_embeddings = False
     weight_files(folder)
     options = _dtype_options(dtype, torch.device(device))
     try:
@@ -136,6 +139,8 @@ def _from_folder(
                 ignore_mismatched_sizes=tolerate_head,
                 **options,
             )
+    except SafetensorError as error:
+        raise CorruptFile(f"The weights in {folder} contradict their own header: {error}") from error
     except (ValueError, KeyError, ImportError, RuntimeError) as error:
         raise UnsupportedModel(f"{folder} ({config.model_type}) could not be loaded: {error}") from error
     model, info = loaded
