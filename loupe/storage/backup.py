@@ -17,11 +17,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from loupe.storage.artefacts import ArtefactStore, verified
-from loupe.storage.connection import understood
+from loupe.storage.complaints import understood
+from loupe.storage.copies import copy_database
 from loupe.storage.errors import BackupError, CorruptArtefact, CorruptBackup
 from loupe.storage.fs import REAL, FileSystem, copy_file, regular_files, sync_path, translated, write_file
 from loupe.storage.paths import DataDir
-from loupe.storage.schema import copy_database
 
 DATABASE = "loupe.db"
 CONTENTS = "snapshot.json"

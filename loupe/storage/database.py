@@ -13,7 +13,8 @@ from pathlib import Path
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 
-from loupe.storage.connection import BUSY_TIMEOUT_S, prepare, understood
+from loupe.storage.complaints import understood
+from loupe.storage.connection import BUSY_TIMEOUT_S, prepare
 
 
 class Database:

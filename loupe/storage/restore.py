@@ -5,12 +5,12 @@ from pathlib import Path
 
 from loupe.storage.artefacts import verified
 from loupe.storage.backup import DATABASE, Snapshot, copy_artefact, verify
-from loupe.storage.connection import understood
+from loupe.storage.complaints import understood
+from loupe.storage.copies import copy_database, settle
 from loupe.storage.errors import BackupError, CorruptArtefact, CorruptDatabase
 from loupe.storage.fs import REAL, FileSystem, copy_file, sync_path, translated
 from loupe.storage.lock import DataDirLock
 from loupe.storage.paths import DataDir
-from loupe.storage.schema import copy_database, settle
 
 _COMPANIONS = ("", "-wal", "-shm")
 

@@ -15,7 +15,9 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import NullPool, create_engine
 
-from loupe.storage.connection import PRAGMAS, prepare, understood
+from loupe.storage.complaints import understood
+from loupe.storage.connection import PRAGMAS, prepare
+from loupe.storage.copies import check, copy_database
 from loupe.storage.errors import CorruptDatabase, NewerSchema, StoreFailed
 from loupe.storage.paths import DataDir
 
@@ -58,8 +60,7 @@ def current_revision(database: Path) -> str | None:
     if not database.exists():
         return None
     with closing(sqlite3.connect(database)) as connection:
-        if (verdict := connection.execute("PRAGMA quick_check").fetchone()[0]) != "ok":
-            raise CorruptDatabase(f"{database} is damaged ({verdict}). Run `loupe restore` with the latest backup.")
+        check(connection, database)
         tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         if not tables:
             return None
@@ -69,21 +70,6 @@ def current_revision(database: Path) -> str | None:
     if row is None:
         raise CorruptDatabase(f"{database} does not say which version wrote it. Run `loupe restore`.")
     return row[0]
-
-
-def copy_database(source: Path, target: Path) -> None:
-    """A consistent copy of a database that may be in use, by SQLite's own backup; the copy is checked."""
-    with closing(sqlite3.connect(source)) as live, closing(sqlite3.connect(target)) as copy:
-        live.backup(copy, pages=256, sleep=0.001)
-        copy.execute("PRAGMA journal_mode=DELETE")
-        if (verdict := copy.execute("PRAGMA integrity_check").fetchone()[0]) != "ok":
-            raise CorruptDatabase(f"The copy of {source} is damaged ({verdict}), so the original probably is.")
-
-
-def settle(database: Path) -> None:
-    """Move everything from the write-ahead log into the database file, so that the file stands alone."""
-    with closing(sqlite3.connect(database)) as connection:
-        connection.execute("PRAGMA journal_mode=DELETE")
 
 
 def _config(scripts: Path) -> Config:

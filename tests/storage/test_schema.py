@@ -10,9 +10,10 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
 
+from loupe.storage.copies import copy_database
 from loupe.storage.errors import CorruptDatabase, NewerSchema, StoreFailed
 from loupe.storage.rows import Row
-from loupe.storage.schema import KEPT_COPIES, SCRIPTS, copy_database, current_revision, migrate
+from loupe.storage.schema import KEPT_COPIES, SCRIPTS, current_revision, migrate
 
 NEXT = '''"""A later revision."""
 from alembic import op
@@ -180,5 +181,6 @@ def test_a_copy_of_a_damaged_database_is_refused(data_dir, tmp_path):
         connection.execute("PRAGMA writable_schema = ON")
         connection.execute("UPDATE sqlite_master SET sql = 'CREATE INDEX odd ON model (name)' WHERE name = 'odd'")
         connection.commit()
-    with pytest.raises(CorruptDatabase, match="original probably is"):
+    with pytest.raises(CorruptDatabase, match="is damaged"):
         copy_database(data_dir.database, tmp_path / "copy.db")
+    assert not (tmp_path / "copy.db").exists()
