@@ -38,10 +38,7 @@ def configure(settings: Settings) -> None:
     logging.basicConfig(level=settings.log_level, handlers=[handler], force=True)
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
-    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
-        logger = logging.getLogger(name)
-        logger.handlers.clear()
-        logger.propagate = True
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)  # its connection lines name the pages' secret ids
     logging.captureWarnings(True)
 
 

@@ -23,7 +23,7 @@ from loupe.app.errors import PublicWithoutGuard
 from loupe.app.security.guard import Guard
 from loupe.app.security.keys import Sessions, stored_secret
 from loupe.app.security.signin import add_sign_in
-from loupe.app.services.catalogue import PairSpec
+from loupe.app.services.options import AnalysisOptions
 from loupe.app.settings import Settings
 from loupe.app.workspace import Workspace, open_workspace
 from loupe.storage.paths import DataDir
@@ -88,7 +88,7 @@ def _lifespan(settings: Settings):
                 app.state.workspace = workspace
                 if url := getattr(app.state, "announce", None):
                     workspace.store.lock.announce(*url)
-                    log.info("serving", extra={"fields": {"url": url[0], "data": str(workspace.store.data_dir.path)}})
+                    log.info("Loupe serves %s", url[0], extra={"fields": {"data": str(workspace.store.data_dir.path)}})
                 warming = asyncio.create_task(_warm_up(workspace))
                 try:
                     yield
@@ -108,11 +108,8 @@ async def _warm_up(workspace: Workspace) -> None:
     await asyncio.sleep(0.5)
     try:
         await workspace.engine.device()
-        catalogue = workspace.catalogue
-        if workspace.settings.preload and catalogue.has_starter:
-            folders = (catalogue.starter / part for part in ("model", "nla/av", "nla/ar"))
-            async with workspace.models.use(PairSpec(*folders, dtype=workspace.settings.dtype)):
-                pass
+        if workspace.settings.preload and workspace.catalogue.has_starter:
+            await workspace.models.preload(AnalysisOptions(text=" "))
     except Exception:
         log.exception("the engine could not be warmed up; requests will say why")
 

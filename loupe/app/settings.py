@@ -21,53 +21,81 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="LOUPE_", env_ignore_empty=True, extra="forbid", frozen=True)
 
     # where things are
-    home: Path | None = Field(None, description="Data directory; unset means the platform's own user data directory.")
-    starter_dir: Path | None = Field(None, description="Folder of the starter; unset means the one shipped with Loupe.")
+    home: Path | None = Field(
+        default=None, description="Data directory; unset means the platform's own user data directory."
+    )
+    starter_dir: Path | None = Field(
+        default=None, description="Folder of the starter; unset means the one shipped with Loupe."
+    )
 
     # serving
-    host: str = Field("127.0.0.1", description="Address to bind. Anything but loopback needs a password or an API key.")
-    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
-    root_path: str = Field("", description="Path prefix that a reverse proxy strips, such as `/loupe`.")
-    https: bool = Field(False, description="The browser reaches the app over TLS, so cookies are marked secure.")
-    trusted_proxies: str = Field("127.0.0.1", description="Addresses whose forwarding headers are believed.")
-    password: SecretStr | None = Field(None, description="Password asked for by the sign-in page.")
-    api_key: SecretStr | None = Field(None, description="Key accepted as `Authorization: Bearer` or `X-API-Key`.")
-    allowed_hosts: tuple[str, ...] = Field(
-        (), description="Host names answered besides loopback and the bound address (JSON list); `*` for any."
+    host: str = Field(
+        default="127.0.0.1", description="Address to bind. Anything but loopback needs a password or an API key."
     )
-    allowed_origins: tuple[str, ...] = Field((), description="Other origins whose pages may call us (JSON list).")
-    session_days: int = Field(30, ge=1, le=365, description="Days until a sign-in has to be repeated.")
+    port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
+    root_path: str = Field(default="", description="Path prefix that a reverse proxy strips, such as `/loupe`.")
+    https: bool = Field(
+        default=False, description="The browser reaches the app over TLS, so cookies are marked secure."
+    )
+    trusted_proxies: str = Field(default="127.0.0.1", description="Addresses whose forwarding headers are believed.")
+    password: SecretStr | None = Field(default=None, description="Password asked for by the sign-in page.")
+    api_key: SecretStr | None = Field(
+        default=None, description="Key accepted as `Authorization: Bearer` or `X-API-Key`."
+    )
+    allowed_hosts: tuple[str, ...] = Field(
+        default=(), description="Host names answered besides loopback and the bound address (JSON list); `*` for any."
+    )
+    allowed_origins: tuple[str, ...] = Field(
+        default=(), description="Other origins whose pages may call us (JSON list)."
+    )
+    session_days: int = Field(default=30, ge=1, le=365, description="Days until a sign-in has to be repeated.")
 
     # logging
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least severe level written.")
-    log_format: Literal["text", "json"] = Field("text", description="Form of the log on standard error.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO", description="Least severe level written."
+    )
+    log_format: Literal["text", "json"] = Field(default="text", description="Form of the log on standard error.")
 
     # computing
-    device: str = Field("auto", description="Device for models: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`.")
-    dtype: Literal["auto", "fp32", "bf16", "fp16", "int8", "nf4"] = Field("auto", description="Precision of weights.")
-    threads: int = Field(0, ge=0, description="CPU threads for torch; 0 means all cores but one, at least one.")
-    slice_budget_ms: float = Field(100, gt=0, description="Longest time a job holds the device at once, in ms.")
-    model_memory_mb: int = Field(8192, gt=0, description="Memory for loaded models; the longest unused leave first.")
-    preload: bool = Field(True, description="Load the starter once the first page can be served.")
+    device: str = Field(default="auto", description="Device for models: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`.")
+    dtype: Literal["auto", "fp32", "bf16", "fp16", "int8", "nf4"] = Field(
+        default="auto", description="Precision of weights."
+    )
+    threads: int = Field(default=0, ge=0, description="CPU threads for torch; 0 means all cores but one, at least one.")
+    slice_budget_ms: float = Field(default=100, gt=0, description="Longest time a job holds the device at once, in ms.")
+    model_memory_mb: int = Field(
+        default=8192, gt=0, description="Memory for loaded models; the longest unused leave first."
+    )
+    preload: bool = Field(default=True, description="Load the starter once the first page can be served.")
 
     # limits
-    max_text_chars: int = Field(20_000, gt=0, description="Longest text accepted for analysis, in characters.")
-    max_positions: int = Field(2048, gt=0, description="Most positions explained in one run.")
-    max_best_of: int = Field(32, gt=0, description="Most rollouts per position.")
-    max_new_tokens: int = Field(512, gt=0, description="Longest explanation that may be asked for, in tokens.")
-    max_body_mb: float = Field(8, gt=0, description="Largest request body, counted while it arrives, in MiB.")
-    queue_limit: int = Field(100, gt=0, description="Analyses waiting or running at once; more are answered 429.")
-    queue_wait_s: float = Field(300, gt=0, description="Longest wait for the device before giving up, in s.")
-    rate_per_minute: int = Field(100, gt=0, description="API requests per client and minute.")
-    rate_burst: int = Field(20, gt=0, description="API requests a client may make at once, before the rate applies.")
-    downloads_per_hour: int = Field(10, gt=0, description="Model downloads per hour.")
-    event_history: int = Field(2000, gt=0, description="Events kept for clients that resume the stream.")
-    live_runs_kept: int = Field(200, gt=0, description="Finished analyses kept in memory beside the saved runs.")
+    max_text_chars: int = Field(default=20_000, gt=0, description="Longest text accepted for analysis, in characters.")
+    max_positions: int = Field(default=2048, gt=0, description="Most positions explained in one run.")
+    max_best_of: int = Field(default=32, gt=0, description="Most rollouts per position.")
+    max_new_tokens: int = Field(default=512, gt=0, description="Longest explanation that may be asked for, in tokens.")
+    max_body_mb: float = Field(default=8, gt=0, description="Largest request body, counted while it arrives, in MiB.")
+    queue_limit: int = Field(
+        default=100, gt=0, description="Analyses waiting or running at once; more are answered 429."
+    )
+    queue_wait_s: float = Field(default=300, gt=0, description="Longest wait for the device before giving up, in s.")
+    rate_per_minute: int = Field(default=100, gt=0, description="API requests per client and minute.")
+    rate_burst: int = Field(
+        default=20, gt=0, description="API requests a client may make at once, before the rate applies."
+    )
+    downloads_per_hour: int = Field(default=10, gt=0, description="Model downloads per hour.")
+    event_history: int = Field(default=2000, gt=0, description="Events kept for clients that resume the stream.")
+    live_runs_kept: int = Field(
+        default=200, gt=0, description="Finished analyses kept in memory beside the saved runs."
+    )
 
     # the outside
-    offline: bool = Field(False, description="Refuse every outgoing request.")
-    hub_url: str | None = Field(None, description="Model hub to download from; unset means the library's default.")
-    hub_token: SecretStr | None = Field(None, description="Token for gated models; never written to disk or shown.")
+    offline: bool = Field(default=False, description="Refuse every outgoing request.")
+    hub_url: str | None = Field(
+        default=None, description="Model hub to download from; unset means the library's default."
+    )
+    hub_token: SecretStr | None = Field(
+        default=None, description="Token for gated models; never written to disk or shown."
+    )
 
     @property
     def is_public(self) -> bool:

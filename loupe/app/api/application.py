@@ -1,6 +1,7 @@
 """The REST API as one FastAPI application: what programs, the command line and tests talk to."""
 
 import logging
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -17,7 +18,7 @@ from loupe.app.workspace import Workspace
 log = logging.getLogger(__name__)
 
 PREFIX = "/api/v1"
-ERRORS = {code: {"model": ErrorReply} for code in (400, 401, 404, 409, 422, 429, 503)}
+ERRORS: dict[int | str, dict[str, Any]] = {code: {"model": ErrorReply} for code in (400, 401, 404, 409, 422, 429, 503)}
 
 
 def build_api(workspace: Workspace | None = None, *, paths_allowed: bool = False) -> FastAPI:

@@ -73,10 +73,10 @@ def page_of(rows: list[T], *, page: int, limit: int, total: int) -> Page[T]:
 def error_response(error: BaseException, *, status: int | None = None) -> Response:
     """Any exception as a JSON answer with its status and, where a retry makes sense, Retry-After."""
     known = answer_for(error)
-    status = status or getattr(error, "status_code", None) or known.status
+    code = status or int(getattr(error, "status_code", known.status))
     headers = {}
     wait = getattr(error, "retry_after_s", None) or known.retry_after_s
     if wait:
         headers["Retry-After"] = str(max(1, round(wait)))
     body = ErrorReply(error=Problem(**describe(error))).model_dump()
-    return Response(orjson.dumps(body), status, headers, "application/json")
+    return Response(orjson.dumps(body), code, headers, "application/json")

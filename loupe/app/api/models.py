@@ -18,7 +18,7 @@ class Download(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     repo: str = Field(description="OWNER/NAME", max_length=200, pattern=r"^[\w.-]+/[\w.-]+$")
-    revision: str = Field("main", description="Branch, tag or commit; pinned to its commit.", max_length=200)
+    revision: str = Field(default="main", description="Branch, tag or commit; pinned to its commit.", max_length=200)
 
 
 @router.get("")

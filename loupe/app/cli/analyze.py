@@ -79,8 +79,11 @@ def _run(client: Client, options: AnalysisOptions, *, quiet: bool) -> dict[str, 
     id = client.post("/analyses", options.model_dump(mode="json"))["data"]["id"]
     try:
         with meter("analysing", quiet=quiet) as show:
-            for status in wait_while(lambda: client.get(f"/analyses/{id}")["data"], lambda s: s["state"] in BUSY):
-                show(status["done"], status.get("total"), status.get("stage", ""))
+            status = wait_while(
+                busy=lambda s: s["state"] in BUSY,
+                read=lambda: client.get(f"/analyses/{id}")["data"],
+                show=lambda s: show(s["done"], s.get("total"), s.get("stage", "")),
+            )
     except KeyboardInterrupt:
         client.post(f"/analyses/{id}/cancel")
         raise

@@ -19,6 +19,7 @@ from loupe.storage.lock import Holder, read_holder
 from loupe.storage.paths import DataDir
 
 Send = Callable[..., httpx.Response]
+Status = dict[str, Any]
 
 
 class Refused(Exception):
@@ -105,11 +106,11 @@ def _in_process(settings: Settings) -> Iterator[Client]:
             portal.call(http.aclose)
 
 
-def wait_while(read: Callable[[], dict[str, Any]], busy: Callable[[dict[str, Any]], bool]) -> Iterator[dict[str, Any]]:
-    """Yield what `read` returns until it is no longer busy, ten times a second."""
+def wait_while(busy: Callable[[Status], bool], read: Callable[[], Status], show: Callable[[Status], None]) -> Status:
+    """Read ten times a second while busy, showing each; returns the last."""
     while True:
-        state = read()
-        yield state
-        if not busy(state):
-            return
+        status = read()
+        show(status)
+        if not busy(status):
+            return status
         time.sleep(0.1)

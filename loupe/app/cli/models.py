@@ -57,10 +57,11 @@ def download(repo: Repo, revision: Revision = "main", as_json: Json = False) -> 
         id = client.post("/models/download", {"repo": repo, "revision": revision})["data"]["id"]
         try:
             with meter(f"downloading {repo}", quiet=as_json) as bar:
-                running = WorkState.RUNNING.value
-                read = lambda: client.get(f"/models/downloads/{id}")["data"]  # noqa: E731 - called by the loop below
-                for status in wait_while(read, lambda s: s["state"] == running):
-                    bar(status["done_bytes"], status["total_bytes"])
+                status = wait_while(
+                    busy=lambda s: s["state"] == WorkState.RUNNING.value,
+                    read=lambda: client.get(f"/models/downloads/{id}")["data"],
+                    show=lambda s: bar(s["done_bytes"], s["total_bytes"]),
+                )
         except KeyboardInterrupt:
             client.post(f"/models/downloads/{id}/cancel")
             raise

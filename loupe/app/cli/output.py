@@ -1,4 +1,4 @@
-"""What the command line prints: tables and bars for people, one JSON document for programs, errors where they belong."""
+"""What the command line prints: tables and bars for people, one JSON document for programs, errors apart."""
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from loupe.app.cli.output import meter, out, print_json, print_table
+from loupe.app.cli.output import meter, out, print_json, print_problem, print_table
 from loupe.app.settings import Settings, starter_folder
 
 app = typer.Typer(help="The model, NLA pair and sample runs that ship with Loupe.", no_args_is_help=True)
@@ -23,19 +23,20 @@ def build(
 ) -> None:
     """Make world, corpus, tokenizer, model, NLA pair, scores and sample runs; resumable."""
     from loupe.engine.starter.build import build_starter
+    from loupe.engine.starter.stages import GateFailed
 
     goal = target or starter_folder(Settings())
     checkpoints = work or Path(tempfile.gettempdir()) / "loupe-starter-work"
     with meter("building the starter", quiet=as_json) as show:
-        build_starter(
-            goal,
-            checkpoints,
-            seed=seed,
-            scale=scale,
-            on_progress=lambda progress: show(progress.done, progress.total, progress.message),
-        )
+        try:
+            scores = build_starter(
+                goal, checkpoints, seed=seed, scale=scale, on_progress=lambda s: show(s.done, s.total, s.stage)
+            )
+        except GateFailed as failed:
+            print_problem({"code": "gate_failed", "message": str(failed)}, as_json=as_json)
+            raise typer.Exit(3) from failed
     if as_json:
-        print_json({"target": str(goal), "work": str(checkpoints)})
+        print_json({"target": str(goal), "work": str(checkpoints), "scores": scores})
     else:
         out.print(f"[green]built[/] {goal}")
 
@@ -48,7 +49,8 @@ def score(
     """Score a starter on held-out stories: loss, binding, round trip, agreement with ground truth."""
     from loupe.engine.starter.score import score_starter
 
-    scores = score_starter(folder or starter_folder(Settings()))
+    with meter("scoring", quiet=as_json) as show:
+        scores = score_starter(folder or starter_folder(Settings()), on_progress=lambda step: show(0, None, step))
     if as_json:
         print_json(scores)
         return

@@ -25,39 +25,44 @@ class AnalyseBox:
         self.workspace = workspace
         self._on_start = on_start
         self._live: LiveRun | None = None
-        limit = workspace.settings.max_text_chars
-        with ui.element("section").classes("panel box").props('aria-label="Analyse your own text"'):
-            with ui.element("div").classes("body").style("display:flex;flex-direction:column;gap:12px"):
-                self.text = ui.textarea(placeholder=EXAMPLE).props("outlined autogrow rows=2 data-testid=text")
-                self.text.props(f'maxlength={limit} aria-label="Text to analyse" spellcheck=false')
-                self.text.style("width:100%").on("keydown.ctrl.enter", self._start).on(
-                    "keydown.meta.enter", self._start
-                )
-                with ui.element("div").style("display:flex;flex-wrap:wrap;align-items:center;gap:10px"):
-                    self.go = ui.button("Explain every token", on_click=self._start).props("unelevated no-caps")
-                    self.go.classes("go").props("data-testid=explain")
-                    self.stop = ui.button("Cancel", on_click=self._cancel).props("flat no-caps data-testid=cancel")
-                    self.stop.classes("quiet").visible = False
-                    self._options()
-                self.progress = ui.html("", sanitize=False).props("data-testid=progress")
-                self.said = ui.html("", sanitize=False).props("role=status aria-live=polite data-testid=said")
-                self.problem = ui.html("", sanitize=False).props("role=alert data-testid=box-problem")
+        panel = ui.element("section").classes("panel box").props('aria-label="Analyse your own text"')
+        with panel, ui.element("div").classes("body stack"):
+            self._place_text()
+            with ui.element("div").classes("actions"):
+                self._place_buttons()
+            self.progress = ui.html("", sanitize=False).props("data-testid=progress")
+            self.said = ui.html("", sanitize=False).props("role=status aria-live=polite data-testid=said")
+            self.problem = ui.html("", sanitize=False).props("role=alert data-testid=box-problem")
 
-    def _options(self) -> None:
-        with ui.button("Options", icon="tune").props("flat no-caps dense data-testid=options").classes("quiet"):
-            with ui.menu().props('anchor="bottom left" self="top left"'):
-                with ui.element("div").style("padding:16px;display:grid;gap:10px;width:19rem"):
-                    limits = self.workspace.settings
-                    self.best_of = ui.number("Rollouts per token", value=1, min=1, max=limits.max_best_of, precision=0)
-                    self.best_of.props("dense outlined data-testid=best-of")
-                    self.best_of.tooltip(
-                        "More than one: sampled at temperature 1, the best by reconstruction is shown."
-                    )
-                    self.seed = ui.number("Seed", value=0, min=0, precision=0).props("dense outlined data-testid=seed")
-                    self.salience = ui.select(
-                        {"line": "by line", "word": "by word", "none": "none"}, value="line", label="Salience"
-                    ).props("dense outlined options-dense")
-                    self.kl = ui.checkbox("KL with the reconstruction put back", value=True).props("dense")
+    def _place_text(self) -> None:
+        limit = self.workspace.settings.max_text_chars
+        self.text = ui.textarea(placeholder=EXAMPLE).props("outlined autogrow rows=2 data-testid=text")
+        self.text.props(f'maxlength={limit} aria-label="Text to analyse" spellcheck=false')
+        for keys in ("keydown.ctrl.enter", "keydown.meta.enter"):
+            self.text.on(keys, self._start)
+
+    def _place_buttons(self) -> None:
+        self.go = ui.button("Explain every token", on_click=self._start, color=None).classes("go")
+        self.go.props("unelevated no-caps data-testid=explain")
+        self.stop = ui.button("Cancel", on_click=self._cancel, color=None).classes("quiet")
+        self.stop.props("flat no-caps data-testid=cancel").visible = False
+        options = ui.button("Options", icon="tune", color=None).classes("quiet")
+        options.props("flat no-caps dense data-testid=options")
+        menu = ui.menu().props('anchor="bottom left" self="top left"')
+        menu.move(options)
+        with menu, ui.element("div").classes("options"):
+            self._place_options()
+
+    def _place_options(self) -> None:
+        most = self.workspace.settings.max_best_of
+        self.best_of = ui.number("Rollouts per token", value=1, min=1, max=most, precision=0)
+        self.best_of.props("dense outlined data-testid=best-of")
+        self.best_of.tooltip("More than one: sampled at temperature 1, the best by reconstruction is shown.")
+        self.seed = ui.number("Seed", value=0, min=0, precision=0).props("dense outlined data-testid=seed")
+        units = {"line": "by line", "word": "by word", "none": "none"}
+        self.salience = ui.select(units, value="line", label="Salience").props("dense outlined options-dense")
+        self.salience.props("data-testid=salience")
+        self.kl = ui.checkbox("KL with the reconstruction put back", value=True).props("dense data-testid=kl")
 
     async def _start(self) -> None:
         if self._live is not None and self._live.busy:
@@ -131,5 +136,5 @@ def _progress_html(live: LiveRun, ahead: int) -> str:
     return (
         f'<div class="progress" role="progressbar" aria-valuemin="0" aria-valuemax="100" aria-valuenow="{share:.0f}" '
         f'aria-label="Analysis"><i style="width:{share:.1f}%"></i></div>'
-        f'<div class="soft num" style="font-size:12.5px;margin-top:4px">{told}</div>'
+        f'<div class="soft num small">{told}</div>'
     )

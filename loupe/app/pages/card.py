@@ -4,7 +4,7 @@ A pure function from a position to markup; all text is escaped here. What was no
 """
 
 import html
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from loupe.app.pages.numbers import percent, show, trust
 from loupe.app.pages.run_view import PositionView, Ranked, RolloutView, RunView, Unit
@@ -21,12 +21,11 @@ MEANING = {
     "agreement": "Mean similarity between the sampled explanations of this position.",
 }
 FLAGS = {
-    "first_token": "First token: every model stores something else here, so its explanation is not counted.",
-    "first token": "First token: every model stores something else here, so its explanation is not counted.",
-    "outlier_norm": "The activation is unusually long, so its explanation is not counted.",
-    "outlier norm": "The activation is unusually long, so its explanation is not counted.",
-    "template": "Part of the chat template, not of what was said; not counted.",
-    "special": "A special token; not counted.",
+    "first_token": "First token: models park something else here. Not counted in means.",
+    "early": "So early in a text the verbalizer was not trained to read. Not counted in means.",
+    "special": "A special token. Not counted in means.",
+    "template": "Part of the chat template, not of what was said. Not counted in means.",
+    "outlier_norm": "The activation's length is far from that of its neighbours. Not counted in means.",
 }
 
 
@@ -37,7 +36,7 @@ def card_html(run: RunView, position: int, *, locked: bool) -> str:
         _head(run, found, locked),
         _flags(found.flags),
         _lines(found),
-        _gauge(found.fve_nrm, run.metadata.get("fve_denominator_source")),
+        _gauge(found.fve_nrm, run.metadata.get("fve_denominator")),
         _scores(found),
         _tops(found),
         _rollouts(found),
@@ -77,7 +76,10 @@ def _head(run: RunView, found: PositionView, locked: bool) -> str:
 
 
 def _flags(flags: Iterable[str]) -> str:
-    return "".join(f'<div class="flag">{html.escape(FLAGS.get(flag, flag))}</div>' for flag in flags)
+    told = list(flags)
+    if "first_token" in told and "early" in told:
+        told.remove("early")
+    return "".join(f'<div class="flag">{html.escape(FLAGS.get(flag, flag))}</div>' for flag in told)
 
 
 def _lines(found: PositionView) -> str:
@@ -121,19 +123,23 @@ def _words(found: PositionView) -> str:
     return f'<ul class="lines" data-testid="explanation"><li><span class="say">{spans}</span>{scale}</li></ul>'
 
 
-def _gauge(value: float | None, source: object) -> str:
+def _gauge(value: float | None, denominator: object) -> str:
     if value is None:
         return ""
     width = min(1.0, abs(value)) * 50
     left = 50 if value >= 0 else 50 - width
     sign = "neg" if value < 0 else ""
-    told = f" Denominator: {html.escape(str(source))}." if source else ""
+    told = ""
+    if isinstance(denominator, Mapping):
+        source = html.escape(str(denominator.get("source", "not stated")))
+        told = f'<div class="small soft">denominator {show(float(denominator["value"]))}, from {source}</div>'
     return (
-        f'<div class="trust"><div class="overline" title="{MEANING["fve_nrm"]}{told}">Recovered from the words</div>'
+        f'<div class="trust"><div class="overline" title="{MEANING["fve_nrm"]}">Recovered from the words</div>'
         f'<div class="gauge {sign}" role="img" aria-label="fve_nrm {show(value)}">'
         f'<i style="left:{left:.1f}%;width:{width:.1f}%"></i><u style="left:calc(50% - 1px)"></u></div>'
         '<div class="gauge-scale" aria-hidden="true"><span style="left:0">−1</span>'
-        '<span style="left:50%">0 = the mean</span><span style="left:100%">1 = exact</span></div></div>'
+        '<span style="left:50%">0 = the mean</span><span style="left:100%">1 = exact</span></div>'
+        f"{told}</div>"
     )
 
 
@@ -168,7 +174,7 @@ def _tops(found: PositionView) -> str:
 def _top(title: str, tip: str, ranked: tuple[Ranked, ...]) -> str:
     rows = "".join(
         f'<tr><td class="w" title="{html.escape(one.text, quote=True)}">{visible(one.text)}</td>'
-        f'<td><span class="bar calm" style="display:block"><i style="width:{one.probability * 100:.1f}%"></i></span></td>'
+        f'<td><div class="bar calm"><i style="width:{one.probability * 100:.1f}%"></i></div></td>'
         f'<td class="p" title="{one.probability:.6g}">{percent(one.probability)}</td></tr>'
         for one in ranked
     )
@@ -178,7 +184,7 @@ def _top(title: str, tip: str, ranked: tuple[Ranked, ...]) -> str:
 def _rollouts(found: PositionView) -> str:
     if len(found.rollouts) < 2:
         return ""
-    ranked = sorted(found.rollouts, key=lambda r: r.mse_nrm if r.mse_nrm is not None else float("inf"))
+    ranked = sorted(found.rollouts, key=lambda r: float("inf") if r.mse_nrm is None else r.mse_nrm)
     items = "".join(_rollout(number, rollout) for number, rollout in enumerate(ranked, 1))
     return (
         f"<details><summary>{len(ranked)} rollouts <small>best first by reconstruction</small></summary>"

@@ -69,8 +69,8 @@ class FirstPage:
         with ui.element("div"):
             ui.html("What does the model hold in mind at each word?", tag="h1").classes("lede")
             ui.html(
-                "A verbalizer reads the activation at a token and says in words what is there. A reconstructor rebuilds "
-                "the activation from those words alone, which shows how much they can be trusted.",
+                "A verbalizer reads the activation at a token and says in words what is there. A reconstructor "
+                "rebuilds the activation from those words alone, which shows how far they can be trusted.",
                 tag="div",
             ).classes("lede-sub")
 
@@ -86,7 +86,7 @@ class FirstPage:
         title = next(s["title"] for s in self.samples if s["id"] == chosen)
         self.shown = f"/samples/{chosen}"
         self.reader.show(run_view.read(result), title=title, kind="sample", path=self.shown, samples=self.samples)
-        self.reader.lock(position if position is not None else self.reader.view.best_start())
+        self.reader.begin(position)
 
     async def _open_run(self, id: str, position: int | None) -> None:
         live = next((live for live in self.workspace.analyses.live if live.id == id), None)
@@ -100,7 +100,7 @@ class FirstPage:
         result = await self.workspace.analyses.result(id)
         self.shown = f"/runs/{id}"
         self.reader.show(run_view.read(result), title=record.name, kind="saved", path=self.shown, samples=self.samples)
-        self.reader.lock(position if position is not None else self.reader.view.best_start())
+        self.reader.begin(position)
 
     def _show_without_result(self, state: str, message: str | None) -> None:
         told = message or f"This run is {state} and has no result. Its text can be analysed again."

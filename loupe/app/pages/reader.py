@@ -48,6 +48,13 @@ class Reader:
         self.header.set_content(_header_html(view, title, kind, path, samples))
         self._draw()
 
+    def begin(self, position: int | None) -> None:
+        """Lock the position a link names; without one, preview a telling one, so that the card is never empty."""
+        if position is not None:
+            self.lock(position)
+        elif (start := self.view.best_start()) is not None:
+            self._show_card(start)
+
     def show_problem(self, problem: dict[str, Any]) -> None:
         """Say what went wrong; it stays until something else is shown."""
         sentence = (problem.get("details") or {}).get("sentence", "")
@@ -151,11 +158,15 @@ def _header_html(view: RunView, title: str, kind: str, path: str, samples: list[
         facts.append(f'<span title="Mean KL over reliable positions">KL <b>{show(kl)}</b> nats</span>')
     if (left_out := len(view.positions) - len(view.reliable)) > 0:
         facts.append(f"<b>{left_out}</b> unreliable left out")
-    layer = view.metadata.get("layer")
-    if layer is not None:
+    if (layer := view.metadata.get("layer")) is not None:
         facts.append(f"output of block <b>{layer}</b>")
+    warnings = "".join(_warning(w) for w in view.metadata.get("warnings") or ())
     said = {"sample": "Sample run stored with the starter", "saved": "Saved run"}[kind]
-    return _header(said, title, facts, path, samples)
+    return _header(said, title, facts, path, samples) + warnings
+
+
+def _warning(warning: dict[str, Any]) -> str:
+    return f'<div class="warning"><b>Check this pair.</b> {html.escape(str(warning.get("message", "")))}</div>'
 
 
 def _live_header_html(live: LiveRun, view: RunView, path: str, samples: list[dict[str, str]]) -> str:
@@ -177,13 +188,12 @@ def _header(said: str, title: str, facts: list[str], path: str, samples: list[di
         f'aria-current="{"true" if path == "/samples/" + s["id"] else "false"}">{html.escape(s["title"])}</a>'
         for s in samples
     )
-    picks = f'<nav class="runs" aria-label="Sample runs" style="margin-bottom:12px">{links}</nav>' if links else ""
+    picks = f'<nav class="runs" aria-label="Sample runs">{links}</nav>' if links else ""
     link = f'<a href="{html.escape(path, quote=True)}" data-testid="permalink">permalink</a>'
     told = "".join(f"<span>{fact}</span>" for fact in facts)
     return (
         f'{picks}<div class="overline" data-testid="run-kind">{html.escape(said)}</div>'
-        f'<div style="display:flex;align-items:baseline;gap:14px;flex-wrap:wrap">'
-        f'<h2 style="font-size:16px" data-testid="run-title">{html.escape(title)}</h2>'
+        f'<div class="titled"><h2 data-testid="run-title">{html.escape(title)}</h2>'
         f'<div class="facts num" data-testid="facts">{told}<span>{link}</span></div></div>'
     )
 
@@ -197,5 +207,6 @@ def _legend_html() -> str:
         f'<span class="cells" aria-hidden="true">{cells}</span> 1</span>'
         '<span><span class="tok done">explained</span></span><span><span class="tok doubtful">doubtful</span></span>'
         '<span><span class="tok waiting">waiting</span></span>'
-        '<span class="keys"><kbd>←</kbd> <kbd>→</kbd> <kbd>↑</kbd> <kbd>↓</kbd> walk · <kbd>Esc</kbd> let go</span></div>'
+        '<span class="keys"><kbd>←</kbd> <kbd>→</kbd> <kbd>↑</kbd> <kbd>↓</kbd> walk · <kbd>Esc</kbd> let go</span>'
+        "</div>"
     )

@@ -6,6 +6,7 @@ the card: worse than the mean). Underline: the state. Outline: the focus.
 """
 
 import html
+import re
 from collections.abc import Callable
 from enum import StrEnum
 
@@ -47,7 +48,7 @@ def score_class(value: float | None) -> str:
 
 def visible(text: str) -> str:
     """Escaped token text with its white space made visible where it carries meaning."""
-    shown = html.escape(text)
+    shown = re.sub(" {2,}", lambda run: f'<span class="ws">{"·" * len(run[0])}</span>', html.escape(text))
     for mark, sign in (("\r\n", "↵"), ("\n", "↵"), ("\r", "␍"), ("\t", "⇥")):
         after = "\n" if sign == "↵" else ""
         shown = shown.replace(mark, f'<span class="ws">{sign}</span>{after}')

@@ -49,13 +49,17 @@ def frame(workspace: Workspace, title: str) -> Iterator[None]:
     ui.page_title(f"{title} · Loupe" if title else "Loupe")
     dark = ui.dark_mode(app.storage.user.get("dark", True))
     ui.query("body").classes("loupe")
-    with ui.element("header").classes("topbar").style("width:100%"):
-        with ui.link(target="/").classes("brand").props('data-testid=home aria-label="Loupe, home"'):
-            ui.image(f"{ASSETS_URL}/icons/loupe.svg").props("no-spinner no-transition alt").style("width:26px")
-            ui.label("Loupe")
+    with ui.element("header").classes("topbar"):
+        ui.html(
+            f'<a class="brand" href="/" data-testid="home" aria-label="Loupe, home">'
+            f'<img src="{ASSETS_URL}/icons/loupe.svg" alt="" width="26" height="26">Loupe</a>',
+            sanitize=False,
+        )
         ui.space()
         _status_chip(workspace)
-        button = ui.button(icon="dark_mode").props('flat round dense aria-label="Switch between dark and light"')
+        button = ui.button(icon="contrast", color=None).props(
+            'flat round dense aria-label="Switch between dark and light"'
+        )
         button.props("data-testid=theme").classes("icon")
 
         def switch() -> None:

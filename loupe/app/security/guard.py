@@ -82,14 +82,20 @@ class Guard:
             if door.api and not operator:
                 door.allowance = self.buckets.take(_client(scope, headers))
                 _check_rate(door.allowance)
-            await self.app(scope, _counted(receive, headers, self.settings.max_body_mb), door.send)
-        except AppError as error:
-            if door.started:
+            await self.app(scope, _counted(receive, headers, self.settings.max_body_mb, door), door.send)
+        except Exception as raised:
+            error = door.refusal or raised
+            if door.started or not isinstance(error, AppError):
                 raise
+            door.refusal = None
             if scope["type"] == "websocket":
                 await send({"type": "websocket.close", "code": 1008, "reason": error.code})
                 return
             await self._refuse(error, scope)(scope, receive, door.send)
+        else:
+            if door.refusal and not door.started:
+                error, door.refusal = door.refusal, None
+                await self._refuse(error, scope)(scope, receive, door.send)
 
     def _refuse(self, error: AppError, scope: Scope) -> Response:
         wants_page = scope["method"] == "GET" and not _is_api(scope["path"])
@@ -128,16 +134,19 @@ class Guard:
 
 
 class Door:
-    """Adds our headers to whatever answer leaves, and logs it once."""
+    """Adds our headers to whatever answer leaves; once there is a refusal, the app's own answer is not let out."""
 
     def __init__(self, send: Send, *, api: bool) -> None:
         self._send = send
         self.api = api
         self.allowance: Allowance | None = None
+        self.refusal: AppError | None = None
         self.started = False
 
     async def send(self, message: Message) -> None:
         """Pass a message on; the first of a response gets the headers."""
+        if self.refusal and not self.started:
+            return
         if message["type"] == "http.response.start":
             self.started = True
             headers = MutableHeaders(scope=message)
@@ -161,7 +170,7 @@ def _check_rate(allowance: Allowance) -> None:
         )
 
 
-def _counted(receive: Receive, headers: Headers, limit_mb: float) -> Receive:
+def _counted(receive: Receive, headers: Headers, limit_mb: float, door: Door) -> Receive:
     limit = int(limit_mb * 2**20)
     told = headers.get("content-length", "")
     if told.isdigit() and int(told) > limit:
@@ -174,7 +183,8 @@ def _counted(receive: Receive, headers: Headers, limit_mb: float) -> Receive:
         if message["type"] == "http.request":
             count += len(message.get("body", b""))
             if count > limit:
-                raise BodyTooLarge(f"The body is larger than the {limit} bytes accepted.")
+                door.refusal = BodyTooLarge(f"The body is larger than the {limit} bytes accepted.")
+                raise door.refusal
         return message
 
     return counting

@@ -22,19 +22,15 @@ from loupe.app.services.runs import Result, Runs
 from loupe.app.services.system import versions
 from loupe.app.settings import Settings
 from loupe.engine.errors import BadOption, Cancelled, EmptyText, TextTooLong
-from loupe.storage.cache import content_key
 from loupe.storage.repos.runs import NewRun
 from loupe.storage.rows import WorkState
 
 if TYPE_CHECKING:
+    from loupe.app.services.question import Prepared
     from loupe.engine.device import JobHandle
     from loupe.engine.jobs import Checkpoint, Progress
 
 log = logging.getLogger(__name__)
-
-CACHED_OPTIONS = frozenset(
-    {"best_of", "temperature", "top_p", "seed", "max_new_tokens", "kl", "salience", "logit_lens_k", "next_token_k"}
-)
 
 
 class Analyses:
@@ -249,7 +245,7 @@ class Work:
             raise WaitedTooLong(f"The device did not get to this within {patience:.0f} s. Try again later.")
         return await future
 
-    async def _prepare(self, loaded: LoadedPair) -> "Any":
+    async def _prepare(self, loaded: LoadedPair) -> "Prepared":
         from loupe.app.services.question import prepare
 
         live = self.live
@@ -331,6 +327,3 @@ def _contents(options: AnalysisOptions) -> list[str]:
 def _title(text: str) -> str:
     first = " ".join(text.split())
     return first if len(first) <= 60 else first[:57].rstrip() + "…"
-
-
-__all__ = ["CACHED_OPTIONS", "Analyses", "Work", "content_key"]

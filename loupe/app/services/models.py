@@ -88,6 +88,10 @@ class Models:
             loaded.users -= 1
             loaded.used_at = time.monotonic()
 
+    async def preload(self, options: AnalysisOptions) -> None:
+        """Load the pair that such a request would use, so that the first one need not wait for it."""
+        await self._load(self.spec(options, paths_allowed=False))
+
     async def unload(self, spec: PairSpec) -> None:
         """Let a pair go. Raises Conflict while somebody uses it."""
         loaded = self._loaded.get(spec)
@@ -128,9 +132,12 @@ class Models:
 
 
 def _load(spec: PairSpec, device: str) -> LoadedPair:
+    from transformers.utils import logging as transformers_logging
+
     from loupe.engine.models.loading import load_model
     from loupe.engine.nla.pair import load_pair
 
+    transformers_logging.set_verbosity_error()  # its load reports name parts that the engine checks by itself
     model = load_model(spec.model, dtype=spec.dtype, device=device)
     pair = load_pair(model, spec.verbalizer, spec.reconstructor, layer=spec.layer)
     donor = load_model(spec.donor, dtype=spec.dtype, device=device) if spec.donor else None

@@ -24,29 +24,39 @@ class AnalysisOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    text: str | None = Field(None, description="The text to analyse.")
-    messages: tuple[Message, ...] | None = Field(None, description="A chat instead of a text.")
-    model: str = Field("starter", description="Model by name, or a folder.")
-    verbalizer: str | None = Field(None, description="Verbalizer by name or folder; the starter brings its own.")
-    reconstructor: str | None = Field(None, description="Reconstructor by name or folder; the starter brings its own.")
-    donor: str | None = Field(None, description="Another model to take the activations from.")
-    layer: int | None = Field(None, ge=0, description="Block whose output is explained; unset means the sidecar's.")
+    text: str | None = Field(default=None, description="The text to analyse.")
+    messages: tuple[Message, ...] | None = Field(default=None, description="A chat instead of a text.")
+    model: str = Field(default="starter", description="Model by name, or a folder.")
+    verbalizer: str | None = Field(
+        default=None, description="Verbalizer by name or folder; the starter brings its own."
+    )
+    reconstructor: str | None = Field(
+        default=None, description="Reconstructor by name or folder; the starter brings its own."
+    )
+    donor: str | None = Field(default=None, description="Another model to take the activations from.")
+    layer: int | None = Field(
+        default=None, ge=0, description="Block whose output is explained; unset means the sidecar's."
+    )
     positions: str = Field(
-        "all", description="Positions: `all`, or such as `0-5,9,-1`; negative ones count from the end."
+        default="all", description="Positions: `all`, or such as `0-5,9,-1`; negative ones count from the end."
     )
-    best_of: Annotated[int, Field(ge=1)] = Field(1, description="Rollouts per position; the best by score is shown.")
-    temperature: float = Field(0.0, ge=0, le=5, description="Sampling temperature; 0 is greedy.")
-    top_p: float = Field(1.0, gt=0, le=1, description="Nucleus sampling: share of probability kept.")
-    seed: int = Field(0, ge=0, lt=2**63, description="Seed of the sampling noise.")
-    max_new_tokens: int | None = Field(None, ge=1, description="Longest explanation in tokens; unset means 160.")
-    kl: bool = Field(True, description="Measure the KL of the model with the reconstruction put back.")
-    salience: Literal["none", "line", "word"] = Field("line", description="Units of leave-one-out salience.")
-    logit_lens_k: int = Field(5, ge=0, le=50, description="Top tokens of the logit lens; 0 for none.")
-    next_token_k: int = Field(5, ge=0, le=50, description="Top next tokens of the model; 0 for none.")
+    best_of: Annotated[int, Field(ge=1)] = Field(
+        default=1, description="Rollouts per position; the best by score is shown."
+    )
+    temperature: float = Field(default=0.0, ge=0, le=5, description="Sampling temperature; 0 is greedy.")
+    top_p: float = Field(default=1.0, gt=0, le=1, description="Nucleus sampling: share of probability kept.")
+    seed: int = Field(default=0, ge=0, lt=2**63, description="Seed of the sampling noise.")
+    max_new_tokens: int | None = Field(
+        default=None, ge=1, description="Longest explanation in tokens; unset means 160."
+    )
+    kl: bool = Field(default=True, description="Measure the KL of the model with the reconstruction put back.")
+    salience: Literal["none", "line", "word"] = Field(default="line", description="Units of leave-one-out salience.")
+    logit_lens_k: int = Field(default=5, ge=0, le=50, description="Top tokens of the logit lens; 0 for none.")
+    next_token_k: int = Field(default=5, ge=0, le=50, description="Top next tokens of the model; 0 for none.")
     dtype: Literal["auto", "fp32", "bf16", "fp16", "int8", "nf4"] | None = Field(
-        None, description="Precision of weights."
+        default=None, description="Precision of weights."
     )
-    name: str = Field("", max_length=200, description="A name for the saved run.")
+    name: str = Field(default="", max_length=200, description="A name for the saved run.")
 
     @model_validator(mode="after")
     def _one_input(self) -> AnalysisOptions:
