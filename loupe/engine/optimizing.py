@@ -1,8 +1,8 @@
 """One optimiser recipe for every small training run here: Muon on matrices, AdamW on the rest, one schedule.
 
-Muon (Jordan 2024; `torch.optim.Muon`) orthogonalises the momentum of every 2-D hidden weight; embeddings, heads, norms and
-biases take AdamW. The schedule warms up linearly, holds, then falls linearly. A step's learning rate is a function of
-the step alone, so a resumed run continues exactly.
+Muon (Jordan 2024; `torch.optim.Muon`) orthogonalises the momentum of every 2-D hidden weight; embeddings, heads, norms
+and biases take AdamW. The schedule warms up linearly, holds, then falls linearly. A step's learning rate is a function
+of the step alone, so a resumed run continues exactly.
 """
 
 from __future__ import annotations
@@ -35,7 +35,13 @@ class Optimizer:
     """Muon and AdamW stepped together under one schedule."""
 
     def __init__(
-        self, model: nn.Module, schedule: Schedule, *, matrix_lr: float = 0.02, other_lr: float = 3e-3, head_lr: float = 1.5e-3
+        self,
+        model: nn.Module,
+        schedule: Schedule,
+        *,
+        matrix_lr: float = 0.02,
+        other_lr: float = 3e-3,
+        head_lr: float = 1.5e-3,
     ) -> None:
         named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
         heads = [p for name, p in named if _is_head(name)]

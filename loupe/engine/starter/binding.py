@@ -28,7 +28,9 @@ def measure_binding(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, 
         "name": torch.tensor([_id(tokenizer, word) for word in (*lexicon.WOMEN, *lexicon.MEN)]),
         "object": torch.tensor([_id(tokenizer, word) for word in lexicon.OBJECTS]),
     }
-    hits: dict[str, list[float]] = {key: [] for key in ("name", "object", "name_competing", "name_anywhere", "name_log_prob")}
+    hits: dict[str, list[float]] = {
+        key: [] for key in ("name", "object", "name_competing", "name_anywhere", "name_log_prob")
+    }
     for row in rows:
         logits = model(input_ids=collate([row], 0).ids).logits[0].float()
         for repeat in row.repeats:

@@ -1,4 +1,4 @@
-"""The corpus as token rows: one document a row, with the weight of every token in the loss and where names come back."""
+"""The corpus as token rows: one document a row, the weight of every token in the loss, and where names come back."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ REPEATABLE = ("name", "object", "place", "food", "kind")
 STATE: dict[str, tuple[str, ...]] = {
     "who": (*lexicon.WOMEN, *lexicon.MEN),
     "other": (*lexicon.WOMEN, *lexicon.MEN),
+    "upcoming": (*lexicon.WOMEN, *lexicon.MEN),  # whom the text will name next, once it has named them before
     "thing": tuple(lexicon.OBJECTS),
     "thing_adj": tuple(lexicon.OBJECT_ADJECTIVES),
     "place": tuple(noun for noun, _ in lexicon.PLACES),
@@ -35,8 +36,8 @@ HELD_OUT_SEED = 1_000_000_000  # training documents have smaller seeds
 
 
 class Repeat(NamedTuple):
-    """A token that names someone or something again. `free`: it opens a stage of the plot, so that another character could
-    as well have been named there; elsewhere the text so far decides who it is."""
+    """A token that names someone or something again. `free`: it opens a stage of the plot, so that another character
+    could as well have been named there; elsewhere the text so far decides who it is."""
 
     at: int
     kind: str
@@ -47,7 +48,8 @@ class Repeat(NamedTuple):
 class Row:
     """A tokenised document.
 
-    ids `[s]`; spans: character range of each token; repeats: tokens whose word the text had named before; state `[s slots]`: what is known at each token as an index into `STATE`, -100 where nothing is.
+    ids `[s]`; spans: character range of each token; repeats: tokens whose word the text had named before;
+    state `[s slots]`: what is known at each token as an index into `STATE`, -100 where nothing is.
     """
 
     document: Document
@@ -73,7 +75,7 @@ def make_rows(tokenizer: PreTrainedTokenizerBase, seeds: range, genre: str | Non
     return [_row(document, encoding) for document, encoding in zip(documents, encodings, strict=True)]
 
 
-def _row(document: Document, encoding) -> Row:  # noqa: ANN001 - tokenizers.Encoding has no public type
+def _row(document: Document, encoding) -> Row:
     ids = np.array(encoding.ids[:MAX_TOKENS], dtype=np.int64)
     spans = tuple(encoding.offsets[:MAX_TOKENS])
     ends = {end: index for index, (_, end) in reversed(list(enumerate(spans)))}
@@ -87,12 +89,17 @@ def _row(document: Document, encoding) -> Row:  # noqa: ANN001 - tokenizers.Enco
         if word in seen and mark.end in ends and ends[mark.end] > 0:
             repeats.append(Repeat(ends[mark.end], mark.kind, mark.start in stages))
         seen.add(word)
-    state = np.array([_state(known) for known in knowledge_along(document, (end for _, end in spans))], dtype=np.int64)
+    state = np.full((len(ids), len(STATE)), UNKNOWN)
+    for index, known in enumerate(knowledge_along(document, (end for _, end in spans))):
+        values = {slot: getattr(known, slot, None) for slot in STATE}
+        values["upcoming"] = _upcoming(document, known, spans[index][1])
+        state[index] = [STATE_INDEX[slot].get(value, UNKNOWN) for slot, value in values.items()]
     return Row(document, ids, spans, tuple(repeats), state)
 
 
-def _state(known: Knowledge) -> list[int]:
-    return [index.get(getattr(known, slot), UNKNOWN) for slot, index in STATE_INDEX.items()]
+def _upcoming(document: Document, known: Knowledge, end: int) -> str | None:
+    following = next((mark.value for mark in document.marks if mark.kind == "name" and mark.start >= end), None)
+    return following if following in known.cast else None
 
 
 def batches(rows: list[Row], tokens: int, seed: int, pad: int) -> Iterator[Batch]:

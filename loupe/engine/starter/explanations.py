@@ -21,15 +21,15 @@ GENRES = {
 PUNCTUATION = {
     ".": "full stop", ",": "comma", "?": "question mark", "!": "exclamation mark", ":": "colon", ";": "semicolon",
     '"': "quotation mark", '."': "full stop and quotation mark", ',"': "comma and quotation mark",
-    '?"': "question mark and quotation mark", '!"': "exclamation mark and quotation mark", "'s": "apostrophe s", "'": "apostrophe",
-    "-": "hyphen", "<|end|>": "end of turn", "<|user|>": "user turn", "<|assistant|>": "assistant turn", "\n": "new line",
-    "": "space", "(": "bracket", ")": "bracket",
+    '?"': "question mark and quotation mark", '!"': "exclamation mark and quotation mark", "'s": "apostrophe s",
+    "'": "apostrophe", "-": "hyphen", "<|end|>": "end of turn", "<|user|>": "user turn",
+    "<|assistant|>": "assistant turn", "\n": "new line", "": "space", "(": "bracket", ")": "bracket",
 }  # fmt: skip
 CLASSES = {
     "article": "a an the".split(),
     "pronoun": "he she it they him her them his its their i you we me us my your our himself herself who what".split(),
-    "preposition": "in on at by to of with for from into over under near behind beside past through along across about after "
-    "before until off up down out inside around between".split(),
+    "preposition": "in on at by to of with for from into over under near behind beside past through along across about "
+    "after before until off up down out inside around between".split(),
     "conjunction": "and but or so because when while if then as that than".split(),
     "form of be": "is was were are be been am".split(),
     "form of have": "had have has having".split(),
@@ -45,7 +45,7 @@ MARK_CLASS = {
 }  # fmt: skip
 CONFIDENCE = ((0.85, "surely"), (0.5, "probably"), (0.25, "perhaps"), (0.0, "open, say"))
 QUOTE_WORDS = 6
-VOWELS = "aeiou"
+WORTH_NAMING = 0.04  # probability of a next token from which an explanation mentions it
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,8 @@ def explain(
     """Explain the token at characters `start:end`, given the model's likeliest next tokens with probabilities."""
     known = knowledge_at(document, end)
     token = document.text[start:end]
-    words = [token_word(text) for text, probability in predictions if probability >= 0.04][:4] or [token_word(predictions[0][0])]
+    likely = [text for text, probability in predictions if probability >= WORTH_NAMING] or [predictions[0][0]]
+    words = [token_word(text) for text in likely]
     last = token_word(token if start or token.startswith(" ") else f" {token}")
     lines = (
         _subject(known, rng),
@@ -96,9 +97,7 @@ def explain(
 
 
 def _subject(known: Knowledge, rng: random.Random) -> str:
-    if known.genre is None:
-        return rng.choice(("The opening of a text.", "A text begins."))
-    genre = GENRES[known.genre]
+    genre = GENRES[known.genre] if known.genre else "text"
     parts = [_who(known)] if known.who else ["nobody named yet"]
     if known.other:
         parts[0] += f", with {known.other}"
@@ -109,15 +108,15 @@ def _subject(known: Knowledge, rng: random.Random) -> str:
     parts += [value for value in (known.food, known.skill) if value]
     if known.mood:
         parts.append(f"{known.mood} mood")
-    article = "An" if genre[0] in VOWELS else "A"
-    lead = rng.choice((f"{article} {genre} about", f"This {genre} is about"))
+    lead = rng.choice((f"A {genre} about", f"This {genre} is about"))
     theme = f" Theme: {known.theme}." if known.theme and rng.random() < 0.8 else ""
     return f"{lead} {'; '.join(parts)}.{theme}"
 
 
 def _who(known: Knowledge) -> str:
     described = known.described.get(known.who or "", {})
-    return " ".join(filter(None, (known.who, "the" if described else None, described.get("trait"), described.get("kind"))))
+    words = (known.who, "the" if described else None, described.get("trait"), described.get("kind"))
+    return " ".join(filter(None, words))
 
 
 def _passage(text: str, known: Knowledge, rng: random.Random) -> str:
@@ -149,3 +148,33 @@ def _expectation(last: str, role: str, words: list[str], confidence: float, rng:
     how = next(name for floor, name in CONFIDENCE if confidence >= floor)
     lead = rng.choice(("Last token:", "It ends on:"))
     return f"{lead} {last} ({role}). Next, {how}: {', '.join(words)}."
+
+
+NAMES = frozenset((*lexicon.WOMEN, *lexicon.MEN))
+_EVENTS = {phrase: event for event, phrases in lexicon.EVENTS.items() for phrase in phrases}
+_THING = re.compile(rf"; (?:a|the) ((?:\w+ )?(?:{'|'.join(lexicon.OBJECTS)}))\b")
+
+
+def read_slots(explanation: str) -> Slots:
+    """The slots an explanation states, ours or a verbalizer's: the inverse of `explain`, forgiving about the rest."""
+    first, _, rest = explanation.partition("\n")
+    first = first.partition(" Theme:")[0]
+    who = re.search(r"about (\w+)", first)
+    thing = _THING.search(first)
+    place = re.search(r"; at the (\w+)", first)
+    event = re.search(r"… (?:is about|tells of|follows|comes after|:) ([^.\n]+)\.", rest)
+    last = re.search(r"(?:Last token:|It ends on:) (.+?) \(", rest)
+    following = re.search(r"Next, [^:\n]+: ([^,\n]+?)(?:,|\.?$)", rest)
+    return Slots(
+        who=who[1] if who and who[1] in NAMES else None,
+        thing=thing[1] if thing else None,
+        place=place[1] if place else None,
+        event=_EVENTS.get(event[1]) if event else None,
+        last_token=last[1] if last else None,
+        next_token=following[1] if following else None,
+    )
+
+
+def names_in(explanation: str) -> frozenset[str]:
+    """Every character name an explanation mentions."""
+    return NAMES.intersection(re.findall(r"\w+", explanation))

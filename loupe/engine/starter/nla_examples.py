@@ -1,4 +1,4 @@
-"""Activations of the starter's language model at tokens of fresh stories, each with its explanation and ground truth."""
+"""Activations of the starter's language model at tokens of fresh documents, each with its explanation and truth."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The starter's tokenizer: byte-level BPE learnt from the story world, with a chat template and the NLA's marker tokens.
+"""The starter's tokenizer: byte-level BPE learnt from the story world, a chat template and the NLA's marker tokens.
 
 A word always has the same token: a space is put before the text and every name follows one, so that ` Mia` is one token
 wherever it stands. Every word of the world's lexicon is a single token.
@@ -40,8 +40,8 @@ def train_tokenizer(texts: Iterable[str], words: Iterable[str], folder: Path) ->
     tokenizer.add_tokens([AddedToken(marker, normalized=False, special=False) for marker in MARKERS])
     fast = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
-        eos_token="<|end|>",
-        pad_token="<|pad|>",
+        eos_token="<|end|>",  # noqa: S106 - a token of text
+        pad_token="<|pad|>",  # noqa: S106
         clean_up_tokenization_spaces=False,
     )
     fast.chat_template = CHAT_TEMPLATE

@@ -42,12 +42,6 @@ class Examples:
         return Examples(vectors, tuple(json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))))
 
 
-def baseline_variance(vectors: Float[Tensor, "n d_model"]) -> float:
-    """Denominator of fve_nrm: mean squared distance of the sqrt(d)-normalised vectors to their mean, per dimension."""
-    normed = vectors.float() / vectors.float().norm(dim=-1, keepdim=True) * vectors.shape[-1] ** 0.5
-    return float((normed - normed.mean(0)).square().mean())
-
-
 def length_batches(lengths: list[int], tokens: int, seed: int) -> Iterator[list[int]]:
     """Endless index batches of about `tokens` tokens with similar lengths together; order set by `seed`."""
     epoch = 0

@@ -49,7 +49,7 @@ def save_verbalizer(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, 
 def save_reconstructor(
     model: Reconstruction, base: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, facts: PairFacts, folder: Path
 ) -> None:
-    """K+1 blocks under the base model's class, with an unused final norm so that it loads silently, and the value head."""
+    """K+1 blocks under the base model's class, an unused final norm so that it loads silently, and the value head."""
     import copy
 
     from safetensors.torch import save_file

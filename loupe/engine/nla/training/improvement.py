@@ -73,7 +73,9 @@ def improve_verbalizer(
     """Train in place. `sample(vectors, samples, temperature, seed)` must use the weights as they are now; `read`
     reconstructs explanations. Continues from `checkpoint`."""
     schedule = Schedule(recipe.rounds, warmup=5, hold=0.6, floor=0.1)
-    optimizer = Optimizer(model, schedule, matrix_lr=recipe.matrix_lr, other_lr=recipe.other_lr, head_lr=recipe.other_lr)
+    optimizer = Optimizer(
+        model, schedule, matrix_lr=recipe.matrix_lr, other_lr=recipe.other_lr, head_lr=recipe.other_lr
+    )
     for step in range(restore(checkpoint, model, optimizer), recipe.rounds):
         rng = random.Random(f"{recipe.seed}:{step}")  # noqa: S311
         chosen = rng.sample(range(len(examples)), recipe.activations)

@@ -1,7 +1,8 @@
 """Train a reconstructor: words in, activation out, judged by direction alone.
 
 The model is the first K+1 blocks of the base model without its final norm; the residual stream at the last token of the
-template goes through a bias-free linear head that starts as the identity. The loss is mse_nrm = 2(1 - cos).
+template goes through a bias-free linear head that starts as the identity. The loss is mse_nrm = 2(1 - cos), plus a
+little for a wrong length, so that the raw errors mean something too.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from loupe.engine.optimizing import Optimizer, Schedule
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+LENGTH_WEIGHT = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +72,11 @@ def train_reconstructor(
         ids, last = right_padded([rows[i] for i in indices], tokenizer.pad_token_id)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             predicted = model(ids, last)
-        loss = 2 * (1 - F.cosine_similarity(predicted.float(), examples.vectors[indices].float())).mean()
-        loss.backward()
+        gold = examples.vectors[indices].float()
+        mse_nrm = 2 * (1 - F.cosine_similarity(predicted.float(), gold)).mean()
+        length = (predicted.float().norm(dim=-1) / gold.norm(dim=-1) - 1).square().mean()
+        (mse_nrm + LENGTH_WEIGHT * length).backward()
         optimizer.step(step)
         if (step + 1) % recipe.save_every == 0:
             store(checkpoint, model, optimizer, step + 1)
-        yield step + 1, steps, float(loss.detach())
+        yield step + 1, steps, float(mse_nrm.detach())

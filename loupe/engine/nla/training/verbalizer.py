@@ -1,8 +1,9 @@
 """Train a verbalizer: an activation injected into a prompt, its explanation out.
 
-The verbalizer starts as a copy of the base model and is fine-tuned whole. One embedding row of the prompt is overwritten
-with the activation, rescaled to a fixed norm; the loss is cross-entropy on the response alone. Watch the gap between the
-loss with the true activation and with a shuffled one: without it the text is fluent and the verbalizer is blind.
+The verbalizer starts as a copy of the base model and is fine-tuned whole. One embedding row of the prompt is
+overwritten with the activation, rescaled to a fixed norm; the loss is cross-entropy on the response alone. Watch the
+gap between the loss with the true activation and with a shuffled one: without it the text is fluent and the verbalizer
+is blind.
 """
 
 from __future__ import annotations
@@ -59,7 +60,9 @@ def response_loss(
     scaled = vectors.float() / (vectors.float().norm(dim=-1, keepdim=True).clamp(min=1e-12) / prompt.injection_scale)
     embedded = torch.cat([embedded[:, : prompt.slot], scaled[:, None], embedded[:, prompt.slot + 1 :]], dim=1)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        logits = model(inputs_embeds=embedded[:, :-1], use_cache=False, logits_to_keep=ids.shape[1] - len(prompt.ids)).logits
+        logits = model(
+            inputs_embeds=embedded[:, :-1], use_cache=False, logits_to_keep=ids.shape[1] - len(prompt.ids)
+        ).logits
     targets = ids[:, len(prompt.ids) :]
     nll = F.cross_entropy(logits.float().transpose(1, 2), targets, reduction="none")
     counted = torch.arange(len(prompt.ids), ids.shape[1])[None] <= last[:, None]
@@ -79,7 +82,9 @@ def train_verbalizer(
     for step, indices in zip(range(steps), order, strict=False):
         if step < first:
             continue
-        per_row = response_loss(model, prompt, [rows[i] for i in indices], examples.vectors[indices], tokenizer.pad_token_id)
+        per_row = response_loss(
+            model, prompt, [rows[i] for i in indices], examples.vectors[indices], tokenizer.pad_token_id
+        )
         loss = per_row.mean()
         loss.backward()
         optimizer.step(step)

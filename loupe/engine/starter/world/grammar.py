@@ -143,7 +143,7 @@ def _slot(slot: str, scene: Scene, rng: random.Random, page: Page, named: set[st
     if slot.startswith("a:"):
         inner = Page()
         _slot(slot[2:], scene, rng, inner, named)
-        page.write(("an " if inner.text.lower().startswith(VOWEL_SOUNDS) else "a "))
+        page.write("an " if inner.text.lower().startswith(VOWEL_SOUNDS) else "a ")
         base = len(page.text)
         page.text += inner.text
         page.marks += [Mark(m.start + base, m.end + base, m.kind, m.value) for m in inner.marks]
@@ -178,7 +178,9 @@ def _value(slot: str, scene: Scene, rng: random.Random, page: Page, named: set[s
     elif key == "F":
         page.write(scene.food, "food")
     elif key == "K":
-        page.write({"": scene.skill.base, "ing": scene.skill.ing, "past": scene.skill.past}[form], "skill", scene.skill.ing)
+        page.write(
+            {"": scene.skill.base, "ing": scene.skill.ing, "past": scene.skill.past}[form], "skill", scene.skill.ing
+        )
     elif key == "W":
         page.write(scene.weather, "weather")
     else:

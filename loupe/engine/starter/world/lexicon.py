@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - lists of words
 """The words of the story world: who, what, where, how it feels, and what can happen."""
 
 from __future__ import annotations

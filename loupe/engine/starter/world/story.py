@@ -26,7 +26,7 @@ MIXTURE = {"story": 0.40, "mini": 0.36, "chat": 0.11, "letter": 0.05, "diary": 0
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One text with everything a reader learns from it, in order; `stage` marks say where the plot chose what comes next."""
+    """One text with all a reader learns from it, in order; `stage` marks say where the plot chose what comes next."""
 
     text: str
     marks: tuple[Mark, ...]
@@ -161,7 +161,7 @@ def main() -> None:
     plots = {plot.name: plot for plot in PLOTS}
     for index in range(options.n):
         document = write_document(options.seed + index, genre=options.genre, plot=plots.get(options.show))
-        print(f"[{document.genre}/{document.plot}] {document.text}\n")  # noqa: T201
+        print(f"[{document.genre}/{document.plot}] {document.text}\n")
 
 
 if __name__ == "__main__":

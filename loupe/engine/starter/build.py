@@ -1,0 +1,172 @@
+"""`loupe starter build`: from a seed to `assets/starter`, in stages that survive being killed.
+
+    tokenizer -> language_model -> examples -> (reconstructors | verbalizer) -> improvement -> assembly
+
+The two reconstructors and the verbalizer do not need each other and train side by side, each in a process of its own on
+half of the cores. Every stage appends what it measured and cost to `log.jsonl` in the work folder.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import queue
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from loupe.engine.allocator import keep_freed_memory
+from loupe.engine.nla.training.improvement import ImprovementRecipe
+from loupe.engine.nla.training.reconstructor import ReconstructorRecipe
+from loupe.engine.nla.training.verbalizer import VerbalizerRecipe
+from loupe.engine.starter import nla_stages, stages
+from loupe.engine.starter.assembly import assemble
+from loupe.engine.starter.language_model import LanguageModelRecipe
+from loupe.engine.starter.score import Sizes
+from loupe.engine.starter.stages import StageProgress, Workshop
+
+OnProgress = Callable[[StageProgress], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The budgets of a build. `scaled` shrinks them all, for tests and trials; the gate holds at full scale only."""
+
+    language_model: LanguageModelRecipe = field(default_factory=LanguageModelRecipe)
+    documents: int = 16_000
+    reconstructor: ReconstructorRecipe = field(default_factory=lambda: ReconstructorRecipe(seed=1))
+    second_reconstructor: ReconstructorRecipe = field(default_factory=lambda: ReconstructorRecipe(seed=11))
+    verbalizer: VerbalizerRecipe = field(default_factory=VerbalizerRecipe)
+    improvement: ImprovementRecipe = field(default_factory=ImprovementRecipe)
+    gated: bool = True
+
+    def scaled(self, scale: float) -> Plan:
+        if scale == 1:
+            return self
+        language_model = replace(
+            self.language_model,
+            documents=max(64, int(self.language_model.documents * scale)),
+            tokens=int(self.language_model.tokens * scale),
+        )
+        return Plan(
+            language_model,
+            max(16, int(self.documents * scale)),
+            replace(self.reconstructor, tokens=int(self.reconstructor.tokens * scale)),
+            replace(self.second_reconstructor, tokens=int(self.second_reconstructor.tokens * scale)),
+            replace(self.verbalizer, tokens=int(self.verbalizer.tokens * scale)),
+            replace(self.improvement, rounds=max(1, int(self.improvement.rounds * scale))),
+            gated=False,
+        )
+
+
+def run_stage(name: str, workshop: Workshop, plan: Plan) -> Iterator[StageProgress]:
+    """The generator of one stage by name."""
+    match name:
+        case "tokenizer":
+            return stages.tokenizer(workshop)
+        case "language_model":
+            return stages.language_model(workshop, plan.language_model, gated=plan.gated)
+        case "examples":
+            return nla_stages.examples(workshop, plan.documents)
+        case "reconstructor" | "second_reconstructor":
+            return nla_stages.reconstructor(workshop, name, getattr(plan, name))
+        case "verbalizer":
+            return nla_stages.verbalizer(workshop, plan.verbalizer)
+        case "improvement":
+            return nla_stages.improvement(workshop, plan.improvement)
+    raise ValueError(f"There is no stage {name!r}.")
+
+
+def build_starter(
+    target: Path, work: Path, *, seed: int = 0, scale: float = 1.0, on_progress: OnProgress = lambda progress: None
+) -> dict[str, Any]:
+    """Build everything that `assets/starter` ships into `target`; returns the held-out scores.
+
+    `work` keeps results and checkpoints: the same call after an interruption goes on from there. Raises `GateFailed`.
+    """
+    keep_freed_memory()
+    work.mkdir(parents=True, exist_ok=True)
+    workshop, plan = Workshop(work, seed), Plan().scaled(scale)
+    for name in ("tokenizer", "language_model", "examples"):
+        finish_stage(name, workshop, plan, on_progress)
+    _side_by_side((("verbalizer",), ("reconstructor", "second_reconstructor")), workshop, plan, on_progress)
+    finish_stage("improvement", workshop, plan, on_progress)
+    sizes = Sizes() if scale == 1 else Sizes.small()
+    return assemble(workshop, target, on_progress, sizes)
+
+
+def finish_stage(name: str, workshop: Workshop, plan: Plan, on_progress: OnProgress) -> None:
+    """Run a stage unless its result is there; note its cost in the log."""
+    if _finished(name, workshop):
+        return
+    began, last = time.monotonic(), None
+    for last in run_stage(name, workshop, plan):
+        on_progress(last)
+        if last.done == last.total or len(last.measures) > 2:
+            _note(workshop, last, time.monotonic() - began)
+    shutil.rmtree(workshop.checkpoint(name), ignore_errors=True)
+    workshop.checkpoint(name).unlink(missing_ok=True)
+
+
+def _finished(name: str, workshop: Workshop) -> bool:
+    result = workshop.result(name)
+    return result.exists() or result.with_suffix(".safetensors").exists()
+
+
+def _note(workshop: Workshop, progress: StageProgress, seconds: float) -> None:
+    line = {"stage": progress.stage, "done": progress.done, "total": progress.total, "seconds": round(seconds, 1)}
+    with (workshop.folder / "log.jsonl").open("a", encoding="utf-8") as log:
+        log.write(json.dumps(line | progress.measures) + "\n")
+
+
+def _side_by_side(lanes: tuple[tuple[str, ...], ...], workshop: Workshop, plan: Plan, on_progress: OnProgress) -> None:
+    """Run lanes of stages, each lane in a process of its own. Raises RuntimeError when a lane dies."""
+    context = multiprocessing.get_context("spawn")
+    reports: Any = context.Queue()
+    threads = max(1, (os.cpu_count() or 1) // len(lanes))
+    processes = [context.Process(target=_lane, args=(lane, workshop, plan, threads, reports)) for lane in lanes]
+    for process in processes:
+        process.start()
+    try:
+        running = len(processes)
+        while running:
+            try:
+                report = reports.get(timeout=5)
+            except queue.Empty:
+                _check_alive(processes)
+                continue
+            if report is None:
+                running -= 1
+            elif isinstance(report, str):
+                raise RuntimeError(report)
+            else:
+                on_progress(report)
+    finally:
+        for process in processes:
+            process.terminate() if process.exitcode is None and running else process.join()
+
+
+def _check_alive(processes: list[Any]) -> None:
+    for process in processes:
+        if process.exitcode not in (None, 0):
+            raise RuntimeError(
+                f"A training process ended with code {process.exitcode}; build again to go on from there."
+            )
+
+
+def _lane(lane: tuple[str, ...], workshop: Workshop, plan: Plan, threads: int, reports: Any) -> None:
+    import torch
+
+    keep_freed_memory()
+    torch.set_num_threads(threads)
+    try:
+        for name in lane:
+            finish_stage(name, workshop, plan, reports.put)
+    except BaseException as error:  # the parent must hear of whatever ended this process
+        reports.put(f"{' and '.join(lane)}: {type(error).__name__}: {error}")
+        raise
+    reports.put(None)

@@ -1,0 +1,150 @@
+"""The stages of the starter build that make its natural-language autoencoder, and a reconstructor to check it by."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import TypeVar
+
+import torch
+
+from loupe.engine.models.loading import load_model
+from loupe.engine.nla.metrics import baselines
+from loupe.engine.nla.reconstructor import load_reconstructor
+from loupe.engine.nla.sidecar import Role, load_sidecar
+from loupe.engine.nla.training.examples import Examples
+from loupe.engine.nla.training.export import PairFacts, prompt_ids, save_reconstructor, save_verbalizer
+from loupe.engine.nla.training.improvement import ImprovementRecipe, Sample, improve_verbalizer
+from loupe.engine.nla.training.reconstructor import Reconstruction, ReconstructorRecipe, train_reconstructor
+from loupe.engine.nla.training.verbalizer import Prompt, VerbalizerRecipe, blindness, train_verbalizer
+from loupe.engine.nla.verbalizer import Sampling, Verbalizer, parse_explanation
+from loupe.engine.starter.corpus import HELD_OUT_SEED
+from loupe.engine.starter.nla_examples import as_examples, make_cases
+from loupe.engine.starter.stages import StageProgress, Workshop
+
+Trained = TypeVar("Trained", bound=torch.nn.Module)
+
+LAYER = 3
+SIGN = "㈎"
+VERBALIZER_TEMPLATE = "Explain <concept>{injection_char}</concept>"
+RECONSTRUCTOR_TEMPLATE = "Summary of the following text: <text>{explanation}</text> <summary>"
+EXAMPLE_SEEDS = 100_000_000  # documents the language model was not trained on
+PER_DOCUMENT = 10
+MAX_NEW_TOKENS = 120
+
+
+def examples(workshop: Workshop, documents: int = 16_000) -> Iterator[StageProgress]:
+    """Activations with explanations, at random tokens of fresh documents."""
+    lm = load_model(workshop.result("language_model"), dtype="fp32")
+    seeds = range(EXAMPLE_SEEDS, EXAMPLE_SEEDS + documents)
+    cases = []
+    for case in make_cases(lm.model, lm.tokenizer, LAYER, seeds, PER_DOCUMENT):
+        cases.append(case)
+        if len(cases) % 2000 == 0:
+            yield StageProgress("examples", len(cases), documents * PER_DOCUMENT, {})
+    made = as_examples(cases)
+    made.save(workshop.result("examples.part"))
+    _write_facts(workshop, made)
+    for suffix in (".json", ".safetensors"):
+        workshop.result("examples.part").with_suffix(suffix).replace(workshop.result("examples").with_suffix(suffix))
+    yield StageProgress("examples", len(cases), len(cases), {})
+
+
+def _write_facts(workshop: Workshop, made: Examples) -> None:
+    d_model = made.vectors.shape[1]
+    facts = PairFacts(
+        layer=LAYER,
+        d_model=d_model,
+        injection_char=SIGN,
+        verbalizer_template=VERBALIZER_TEMPLATE,
+        reconstructor_template=RECONSTRUCTOR_TEMPLATE,
+        injection_scale=round(float(made.vectors.norm(dim=-1).mean()), 3),
+        fve_denominator=round(baselines(made.vectors, d_model**0.5).variance, 6),
+        base_checkpoint="loupe-starter",
+        trained_on=f"{len(made)} tokens of story-world documents",
+    )
+    workshop.result("facts.json").write_text(json.dumps(asdict(facts)), encoding="utf-8")
+
+
+def read_facts(workshop: Workshop) -> PairFacts:
+    return PairFacts(**json.loads(workshop.result("facts.json").read_text(encoding="utf-8")))
+
+
+def reconstructor(workshop: Workshop, name: str, recipe: ReconstructorRecipe) -> Iterator[StageProgress]:
+    """Train one reconstructor from one seed."""
+    torch.manual_seed(recipe.seed)
+    base, facts = load_model(workshop.result("language_model"), dtype="fp32"), read_facts(workshop)
+    model = _trainable(Reconstruction(base.model, LAYER))
+    made = Examples.load(workshop.result("examples"))
+    stream = train_reconstructor(
+        model, base.tokenizer, facts.reconstructor_template, made, recipe, workshop.checkpoint(name)
+    )
+    for step, steps, loss in stream:
+        yield StageProgress(name, step, steps, {"mse_nrm": loss, "fve_nrm": 1 - loss / facts.fve_denominator})
+    with workshop.publishing(name) as folder:
+        save_reconstructor(model, base.model, base.tokenizer, facts, folder)
+
+
+def verbalizer(workshop: Workshop, recipe: VerbalizerRecipe) -> Iterator[StageProgress]:
+    """The supervised stage; measures every 250 steps whether the verbalizer reads its activation."""
+    torch.manual_seed(recipe.seed)
+    base, facts = load_model(workshop.result("language_model"), dtype="fp32"), read_facts(workshop)
+    model, words = _trainable(base.model), base.tokenizer
+    prompt = prompt_of(words, facts)
+    made, held_out = Examples.load(workshop.result("examples")), held_out_examples(workshop, 96)
+    stream = train_verbalizer(model, words, prompt, made, recipe, workshop.checkpoint("verbalizer"))
+    for step, steps, loss in stream:
+        measures = {"loss": loss}
+        if step % 250 == 0 or step == steps:
+            measures |= {f"loss_{kind}": value for kind, value in blindness(model, words, prompt, held_out).items()}
+        yield StageProgress("verbalizer", step, steps, measures)
+    with workshop.publishing("verbalizer") as folder:
+        save_verbalizer(model, words, facts, folder)
+
+
+def improvement(workshop: Workshop, recipe: ImprovementRecipe) -> Iterator[StageProgress]:
+    """Policy gradient with the first reconstructor's cosine as reward."""
+    torch.manual_seed(recipe.seed)
+    facts = read_facts(workshop)
+    lm = load_model(workshop.result("verbalizer"), dtype="fp32")
+    judge, _ = load_reconstructor(workshop.result("reconstructor"), dtype="fp32")
+    speaker = Verbalizer(lm, load_sidecar(workshop.result("verbalizer"), Role.VERBALIZER))
+    made = Examples.load(workshop.result("examples"))
+
+    def sample(vectors: torch.Tensor, samples: int, temperature: float, seed: int) -> list[list[Sample]]:
+        lm.model.eval()
+        sampling = Sampling(rollouts=samples, temperature=temperature, seed=seed, max_new_tokens=MAX_NEW_TOKENS)
+        return [
+            [Sample(list(one.ids), parse_explanation(one.text)) for one in group]
+            for group in speaker.verbalize(vectors, sampling)
+        ]
+
+    stream = improve_verbalizer(
+        _trainable(lm.model), lm.tokenizer, prompt_of(lm.tokenizer, facts), made, sample, judge.reconstruct, recipe,
+        workshop.checkpoint("improvement"),
+    )  # fmt: skip
+    for turn in stream:
+        fve = [1 - 2 * (1 - value) / facts.fve_denominator for value in (turn.mean_cosine, turn.best_cosine)]
+        measures = {"fve_mean": fve[0], "fve_best": fve[1], "readable": turn.readable}
+        yield StageProgress("improvement", turn.done, turn.rounds, measures)
+    with workshop.publishing("improvement") as folder:
+        save_verbalizer(lm.model, lm.tokenizer, facts, folder)
+
+
+def held_out_examples(workshop: Workshop, documents: int, per_document: int = 2) -> Examples:
+    """Examples of documents no stage trains on."""
+    lm = load_model(workshop.result("language_model"), dtype="fp32")
+    seeds = range(HELD_OUT_SEED + 10_000, HELD_OUT_SEED + 10_000 + documents)
+    return as_examples(list(make_cases(lm.model, lm.tokenizer, LAYER, seeds, per_document)))
+
+
+def prompt_of(words, facts: PairFacts) -> Prompt:
+    ids = prompt_ids(words, facts)
+    (sign,) = words.encode(facts.injection_char, add_special_tokens=False)
+    return Prompt(tuple(ids), ids.index(sign), facts.injection_scale)
+
+
+def _trainable(model: Trained) -> Trained:
+    model.requires_grad_(True)
+    return model.train()
