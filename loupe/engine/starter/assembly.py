@@ -20,7 +20,8 @@ SHIPPED = {
     "nla/ar": "reconstructor",
     "nla/ar2": "second_reconstructor",
 }
-SAMPLES = 3
+SAMPLES = ("storm_at_sea", "growing_a_plant", "lost_and_searched")
+SAMPLE_SEED = TEST_SEED + 500_000
 SIZE_LIMIT = 20 * 2**20
 
 
@@ -50,3 +51,19 @@ def assemble(
     shutil.rmtree(target, ignore_errors=True)
     aside.replace(target)
     return scores
+
+
+def write_sample_runs(folder: Path) -> None:
+    """Analyse held-out stories with best of four and word salience, as a user would, and keep the exported results."""
+    model = load_model(folder / "model", dtype="fp32")
+    pair = load_pair(model, folder / "nla/av", folder / "nla/ar", dtype="fp32")
+    plots = {plot.name: plot for plot in PLOTS}
+    for number, name in enumerate(SAMPLES, start=1):
+        text = write_document(SAMPLE_SEED + number, plot=plots[name]).text
+        request = AnalysisRequest(
+            text=text, best_of=4, temperature=0.8, seed=number, max_new_tokens=120, salience="word"
+        )
+        result = run_here(AnalysisJob(model, pair, request))
+        (folder / "runs" / f"{number}-{name.replace('_', '-')}.json").write_text(
+            json.dumps(result.to_json(), ensure_ascii=False), encoding="utf-8"
+        )

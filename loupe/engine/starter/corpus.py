@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
@@ -11,7 +12,7 @@ import numpy as np
 import torch
 
 from loupe.engine.starter.world import lexicon
-from loupe.engine.starter.world.story import Document, Knowledge, knowledge_along, write_document
+from loupe.engine.starter.world.story import Document, knowledge_along, write_document
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -90,16 +91,15 @@ def _row(document: Document, encoding) -> Row:
             repeats.append(Repeat(ends[mark.end], mark.kind, mark.start in stages))
         seen.add(word)
     state = np.full((len(ids), len(STATE)), UNKNOWN)
+    named = [(mark.start, mark.value) for mark in document.marks if mark.kind == "name"]
+    starts = [start for start, _ in named]
     for index, known in enumerate(knowledge_along(document, (end for _, end in spans))):
         values = {slot: getattr(known, slot, None) for slot in STATE}
-        values["upcoming"] = _upcoming(document, known, spans[index][1])
+        following = bisect_left(starts, spans[index][1])
+        if following < len(named) and named[following][1] in known.cast:
+            values["upcoming"] = named[following][1]
         state[index] = [STATE_INDEX[slot].get(value, UNKNOWN) for slot, value in values.items()]
     return Row(document, ids, spans, tuple(repeats), state)
-
-
-def _upcoming(document: Document, known: Knowledge, end: int) -> str | None:
-    following = next((mark.value for mark in document.marks if mark.kind == "name" and mark.start >= end), None)
-    return following if following in known.cast else None
 
 
 def batches(rows: list[Row], tokens: int, seed: int, pad: int) -> Iterator[Batch]:

@@ -190,7 +190,8 @@ def train(
     rows: list[Row],
     recipe: LanguageModelRecipe,
     checkpoint: Path,
-) -> Iterator[tuple[int, int, float, float]]:
+    held_out: list[Row],
+) -> Iterator[tuple[int, int, float, dict[str, float]]]:
     """Train in place, yielding `(step, steps, loss, other measures)`; continues from `checkpoint` if it exists."""
     steps = recipe.tokens // recipe.tokens_per_step
     torch.manual_seed(recipe.seed + 1)

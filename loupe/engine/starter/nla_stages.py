@@ -20,7 +20,7 @@ from loupe.engine.nla.training.reconstructor import Reconstruction, Reconstructo
 from loupe.engine.nla.training.verbalizer import Prompt, VerbalizerRecipe, blindness, train_verbalizer
 from loupe.engine.nla.verbalizer import Sampling, Verbalizer, parse_explanation
 from loupe.engine.starter.corpus import HELD_OUT_SEED
-from loupe.engine.starter.nla_examples import as_examples, make_cases
+from loupe.engine.starter.nla_examples import FIRST_POSITION, as_examples, make_cases
 from loupe.engine.starter.stages import StageProgress, Workshop
 
 Trained = TypeVar("Trained", bound=torch.nn.Module)
@@ -61,6 +61,7 @@ def _write_facts(workshop: Workshop, made: Examples) -> None:
         reconstructor_template=RECONSTRUCTOR_TEMPLATE,
         injection_scale=round(float(made.vectors.norm(dim=-1).mean()), 3),
         fve_denominator=round(baselines(made.vectors, d_model**0.5).variance, 6),
+        min_position=FIRST_POSITION,
         base_checkpoint="loupe-starter",
         trained_on=f"{len(made)} tokens of story-world documents",
     )

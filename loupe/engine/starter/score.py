@@ -6,7 +6,6 @@ activations); positions before the fifth token are left out, as analyses leave t
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -186,11 +185,3 @@ def name_scores(texts: Sequence[str], so_far: Sequence[tuple[str, ...]]) -> dict
         "in_text_so_far": sum(name in names for name, names in mentioned) / max(1, len(mentioned)),
         "mentioned": len(mentioned),
     }
-
-
-def sample_texts(count: int, seed: int = 0) -> list[str]:
-    """Held-out stories for the sample runs."""
-    from loupe.engine.starter.world.story import write_document
-
-    rng = random.Random(seed)  # noqa: S311
-    return [write_document(TEST_SEED + 500_000 + rng.randrange(10_000), genre="story").text for _ in range(count)]

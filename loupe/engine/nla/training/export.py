@@ -26,6 +26,7 @@ class PairFacts:
     reconstructor_template: str
     injection_scale: float
     fve_denominator: float
+    min_position: int
     base_checkpoint: str
     trained_on: str
 
@@ -95,6 +96,7 @@ def _write_sidecar(folder: Path, role: str, tokenizer: PreTrainedTokenizerBase, 
             "injection_scale": facts.injection_scale if role == "av" else None,
             "mse_scale": facts.d_model**0.5 if role == "ar" else None,
             "fve_denominator": facts.fve_denominator,
+            "min_position": facts.min_position,
         },
         "tokens": {
             "injection_char": facts.injection_char,

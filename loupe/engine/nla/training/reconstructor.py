@@ -30,7 +30,7 @@ LENGTH_WEIGHT = 0.1
 
 @dataclass(frozen=True, slots=True)
 class ReconstructorRecipe:
-    tokens: int = 5_000_000
+    tokens: int = 4_000_000
     tokens_per_step: int = 3_000
     matrix_lr: float = 0.01
     other_lr: float = 2e-3

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class VerbalizerRecipe:
-    tokens: int = 9_000_000
+    tokens: int = 7_000_000
     tokens_per_step: int = 2_500
     matrix_lr: float = 0.02
     other_lr: float = 2e-3
