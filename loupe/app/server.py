@@ -19,13 +19,14 @@ from starlette.types import ASGIApp
 
 from loupe.app import logging as app_logging
 from loupe.app.api.application import build_api
-from loupe.app.errors import PublicWithoutGuard
+from loupe.app.errors import Conflict, PublicWithoutGuard
 from loupe.app.security.guard import Guard
 from loupe.app.security.keys import Sessions, stored_secret
 from loupe.app.security.signin import add_sign_in
 from loupe.app.services.options import AnalysisOptions
 from loupe.app.settings import Settings
 from loupe.app.workspace import Workspace, open_workspace
+from loupe.storage.lock import DataDirLock
 from loupe.storage.paths import DataDir
 
 log = logging.getLogger(__name__)
@@ -54,10 +55,11 @@ def build(settings: Settings, *, local_token: str | None = None) -> tuple[FastAP
 
 
 def serve(settings: Settings) -> None:
-    """Run until stopped. Raises PublicWithoutGuard, DataDirHeld, or OSError when the port is taken."""
+    """Run until stopped. Raises PublicWithoutGuard, DataDirHeld, or Conflict when the port is taken."""
     app_logging.configure(settings)
     check_exposure(settings)
-    listener = _listen(settings)
+    with DataDirLock(DataDir.create(settings.home)):
+        listener = _listen(settings)
     port = listener.getsockname()[1]
     token = secrets.token_urlsafe(24)
     app, guarded = build(settings, local_token=token)
@@ -146,9 +148,10 @@ def _listen(settings: Settings) -> socket.socket:
     try:
         listener.bind((settings.host, settings.port))
         listener.listen(512)
-    except OSError:
+    except OSError as error:
         listener.close()
-        raise
+        where = f"{settings.host}:{settings.port}"
+        raise Conflict(f"{where} cannot be bound ({error.strerror}). Choose another port with --port.") from error
     return listener
 
 

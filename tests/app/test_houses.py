@@ -10,7 +10,7 @@ FORBIDDEN = {
     "engine": ("loupe.app", "loupe.storage", "nicegui", "fastapi", "starlette", "httpx", "requests", "sqlmodel"),
     "storage": ("loupe.app", "loupe.engine", "nicegui", "fastapi", "starlette", "httpx", "requests", "torch"),
 }
-CLIENTS = ("httpx", "requests", "aiohttp", "huggingface_hub", "urllib.request")
+CLIENTS = ("httpx", "httpx2", "requests", "aiohttp", "huggingface_hub", "urllib.request")
 OWN_SERVER = {"loupe/app/cli/client.py"}  # speaks to this machine's own server only
 
 

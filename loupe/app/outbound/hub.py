@@ -13,7 +13,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 from tqdm.auto import tqdm
 
 from loupe.app.errors import Conflict, HubRefused, HubUnreachable, OfflineRefused, RevisionNotFound
@@ -195,5 +195,5 @@ class _translated:
             raise HubRefused(f"{self.repo} is not on the hub, or is private and LOUPE_HUB_TOKEN is not set.") from error
         if isinstance(error, hub.HFValidationError):
             raise HubRefused(f"{self.repo!r} is not a repository name such as OWNER/NAME.") from error
-        if isinstance(error, (httpx.HTTPError, hub.LocalEntryNotFoundError, hub.HfHubHTTPError, ConnectionError)):
+        if isinstance(error, (httpx2.HTTPError, hub.LocalEntryNotFoundError, hub.HfHubHTTPError, ConnectionError)):
             raise HubUnreachable(f"The hub did not answer for {self.repo} ({type(error).__name__}).") from error

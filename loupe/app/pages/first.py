@@ -6,7 +6,7 @@
 from typing import Any
 
 from fastapi import FastAPI, Request
-from nicegui import background_tasks, ui
+from nicegui import ui
 
 from loupe.app.errors import AppError, NotReady, describe
 from loupe.app.pages import run_view
@@ -138,9 +138,3 @@ class FirstPage:
                 self._stop_following()
 
         self._stop_following = self.workspace.analyses.subscribe(live.id, changed)
-        background_tasks.create(_first_look(changed), name=f"follow-{live.id}")
-
-
-async def _first_look(changed: Any) -> None:
-    """What happened before the page subscribed."""
-    changed(None)

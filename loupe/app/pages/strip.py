@@ -79,7 +79,7 @@ class TokenStrip:
     ) -> None:
         self._on_hover, self._on_pick, self._on_release = on_hover, on_pick, on_release
         self._rows: list[ui.html] = []
-        self._drawn: list[str] = []
+        self._drawn: list[tuple[object, ...]] = []
         self.box = ui.element("div").classes("strip")
         self.box.props('role=listbox tabindex=0 aria-label="Tokens of the text" data-testid=token-strip')
         self.box.on("mouseover", self._hover, js_handler="(e) => loupe.hover(e, emit)")
@@ -88,29 +88,29 @@ class TokenStrip:
         self.box.on("keydown", self._key, js_handler="(e) => loupe.key(e, emit)")
 
     def show(self, view: RunView, state_of: Callable[[int], State], locked: int | None) -> None:
-        """Draw the run; only rows that changed are sent."""
-        rows = [self._row(view, state_of, locked, start) for start in range(0, len(view.tokens), ROW_TOKENS)]
-        with self.box:
-            while len(self._rows) < len(rows):
-                self._rows.append(ui.html("", sanitize=False).props("role=presentation"))
-                self._drawn.append("")
-        while len(self._rows) > len(rows):
-            self._rows.pop().delete()
-            self._drawn.pop()
-        for number, row in enumerate(rows):
-            if row != self._drawn[number]:
-                self._rows[number].set_content(row)
-                self._drawn[number] = row
+        """Draw the run; only rows in which a state or the lock changed are made and sent."""
+        starts = range(0, len(view.tokens), ROW_TOKENS)
+        self._have_rows(len(starts))
+        for number, start in enumerate(starts):
+            indices = range(start, min(start + ROW_TOKENS, len(view.tokens)))
+            states = [state_of(i) for i in indices]
+            look = (view.tokens, *states, locked if locked in indices else None)
+            if look != self._drawn[number]:
+                self._rows[number].set_content(_row_html(view, indices, states, locked))
+                self._drawn[number] = look
         active = f"tok-{locked}" if locked is not None else None
         if self.box.props.get("aria-activedescendant") != active:
             self.box.props["aria-activedescendant"] = active
             self.box.update()
 
-    def _row(self, view: RunView, state_of: Callable[[int], State], locked: int | None, start: int) -> str:
-        indices = range(start, min(start + ROW_TOKENS, len(view.tokens)))
-        return "".join(
-            token_html(i, view.tokens[i], state_of(i), view.positions.get(i), locked=i == locked) for i in indices
-        )
+    def _have_rows(self, count: int) -> None:
+        with self.box:
+            while len(self._rows) < count:
+                self._rows.append(ui.html("", sanitize=False).props("role=presentation"))
+                self._drawn.append(())
+        while len(self._rows) > count:
+            self._rows.pop().delete()
+            self._drawn.pop()
 
     def _hover(self, event: object) -> None:
         index = _index(event)
@@ -125,6 +125,13 @@ class TokenStrip:
 
     def _key(self, event: object) -> None:
         self._click(event)
+
+
+def _row_html(view: RunView, indices: range, states: list[State], locked: int | None) -> str:
+    return "".join(
+        token_html(i, view.tokens[i], state, view.positions.get(i), locked=i == locked)
+        for i, state in zip(indices, states, strict=True)
+    )
 
 
 def _index(event: object) -> int | None:

@@ -57,7 +57,7 @@ class Downloads:
         self.jobs = jobs
         self.events = events
         self._downloads: dict[str, Download] = {}
-        self._tasks: set[asyncio.Task] = set()
+        self._tasks: dict[str, asyncio.Task] = {}
         self._started: deque[float] = deque(maxlen=settings.downloads_per_hour)
 
     async def preview(self, repo: str, revision: str = "main") -> Plan:
@@ -74,9 +74,15 @@ class Downloads:
         self._started.append(time.monotonic())
         download = self._downloads[record.id] = Download(record.id, plan)
         task = asyncio.create_task(self._run(download), name=f"download-{record.id}")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[record.id] = task
+        task.add_done_callback(lambda _: self._tasks.pop(record.id, None))
         return download
+
+    async def wait(self, id: str) -> Download:
+        """Until a download has ended, however it did."""
+        if task := self._tasks.get(id):
+            await asyncio.wait([task])
+        return self.get(id)
 
     def get(self, id: str) -> Download:
         """A download of this process. Raises NotFound."""
@@ -94,7 +100,8 @@ class Downloads:
         """Stop everything and wait for it."""
         for download in self._downloads.values():
             download.stop.set()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._tasks:
+            await asyncio.wait(list(self._tasks.values()))
 
     async def _run(self, download: Download) -> None:
         await self.jobs.start(download.id)
