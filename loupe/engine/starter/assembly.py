@@ -7,9 +7,14 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from loupe.engine.models.loading import load_model
+from loupe.engine.nla.analysis import AnalysisJob, AnalysisRequest
+from loupe.engine.nla.pair import load_pair
 from loupe.engine.starter.card import write_card
-from loupe.engine.starter.score import Sizes, score_starter
+from loupe.engine.starter.score import TEST_SEED, Sizes, score_starter
 from loupe.engine.starter.stages import StageProgress, Workshop
+from loupe.engine.starter.world.story import PLOTS, write_document
+from loupe.engine.task import run_here
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -37,7 +37,7 @@ class Plan:
     """The budgets of a build. `scaled` shrinks them all, for tests and trials; the gate holds at full scale only."""
 
     language_model: LanguageModelRecipe = field(default_factory=LanguageModelRecipe)
-    documents: int = 16_000
+    documents: int = 11_000
     reconstructor: ReconstructorRecipe = field(default_factory=lambda: ReconstructorRecipe(seed=1))
     second_reconstructor: ReconstructorRecipe = field(default_factory=lambda: ReconstructorRecipe(seed=11))
     verbalizer: VerbalizerRecipe = field(default_factory=VerbalizerRecipe)

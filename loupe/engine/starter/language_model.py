@@ -29,6 +29,7 @@ from loupe.engine.starter.corpus import STATE, UNKNOWN, Batch, Row, batches
 if TYPE_CHECKING:
     from transformers import LlamaForCausalLM, PreTrainedTokenizerBase
 
+CHECKPOINT_EVERY = 200
 COPY_BLOCKS = 2
 LOOK_BACK = ((1, 2, 3, 4), (1, 2))  # token offsets of the first heads of the first blocks
 LOOK_BACK_BIAS = 6.0
@@ -208,10 +209,10 @@ def train(
         (loss + recipe.reading_weight * reading).backward()
         optimizer.step(step)
         measures = {"reading_loss": float(reading.detach())}
-        if (step + 1) % 200 == 0:
+        if (step + 1) % CHECKPOINT_EVERY == 0:
             measures |= whole["reading"].accuracy(model, held_out[:50], recipe.read_block)
         yield step + 1, steps, float(loss.detach()), measures
-        if (step + 1) % 200 == 0:
+        if (step + 1) % CHECKPOINT_EVERY == 0:
             store(checkpoint, whole, optimizer, step + 1)
 
 

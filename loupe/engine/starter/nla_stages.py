@@ -34,7 +34,7 @@ PER_DOCUMENT = 10
 MAX_NEW_TOKENS = 120
 
 
-def examples(workshop: Workshop, documents: int = 16_000) -> Iterator[StageProgress]:
+def examples(workshop: Workshop, documents: int) -> Iterator[StageProgress]:
     """Activations with explanations, at random tokens of fresh documents."""
     lm = load_model(workshop.result("language_model"), dtype="fp32")
     seeds = range(EXAMPLE_SEEDS, EXAMPLE_SEEDS + documents)

@@ -43,7 +43,8 @@ def test_unlikely_next_tokens_are_not_mentioned_but_the_likeliest_always_is():
 
 
 @pytest.mark.parametrize(
-    ("token", "word"), [(" kite", "kite"), (".", "full stop"), ("ite", "-ite"), ("<|end|>", "end of turn"), (' "', "quotation mark")]
+    ("token", "word"),
+    [(" kite", "kite"), (".", "full stop"), ("ite", "-ite"), ("<|end|>", "end of turn"), (' "', "quotation mark")],
 )
 def test_a_token_is_written_as_a_reader_would_say_it(token: str, word: str):
     assert token_word(token) == word

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 class VerbalizerRecipe:
     tokens: int = 7_000_000
     tokens_per_step: int = 2_500
-    matrix_lr: float = 0.02
+    matrix_lr: float = 0.015
     other_lr: float = 2e-3
     save_every: int = 300
     seed: int = 2
