@@ -39,7 +39,7 @@ lint: $(VENV)/installed
 	$(VENV)/bin/basedpyright
 
 bench: $(VENV)/installed
-	$(PY) -m benchmarks $(ARGS)
+	$(PY) -m benchmarks.bench_nla $(ARGS)
 
 docs: $(VENV)/installed
 	$(PY) -m loupe.app.settings > docs/settings.md
