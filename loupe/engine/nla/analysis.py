@@ -295,7 +295,7 @@ def _flags(job: AnalysisJob, base: BaseRun) -> list[tuple[str, ...]]:
 
 
 def _denominator(job: AnalysisJob, vectors: Tensor, flags: Sequence[tuple[str, ...]]) -> Denominator | None:
-    """The pair's own, else the one given, else the variance of this text's positions (the reliable ones, if any two)."""
+    """The pair's own, else the one given, else the variance of this text's positions (reliable ones, if any two)."""
     if job.pair.denominator is not None:
         return job.pair.denominator
     if job.question.request.fve_denominator is not None:

@@ -6,7 +6,7 @@ prefill of waiting vectors, or one decode step of all rows. Between two steps no
 
 Keys and values live in buffers [rows, kv_heads, length, head_dim] per layer that are allocated ahead and written in
 place. Rows stay dense: the last row moves into the place of one that leaves, so a step reads no dead row. Vectors are
-admitted from the ticket with the fewest running rows, which is fair to a small request that came after a large one.
+admitted from the ticket with the fewest running rows (then tokens), which is fair to a small request that comes late.
 """
 
 from __future__ import annotations
@@ -186,7 +186,7 @@ class VerbalizerBatch:
         waiting = [ticket for ticket in self._tickets if ticket.waiting]
         if not waiting:
             return None
-        ticket = min(waiting, key=lambda ticket: ticket.running)
+        ticket = min(waiting, key=lambda ticket: (ticket.running, ticket.tokens))
         rollouts = ticket.sampling.rollouts
         room = (self._row_limit.rows(self.step_budget_s) - len(self._rows)) // rollouts
         if room < 1 and self._rows:

@@ -85,7 +85,7 @@ def find_slots(ids: Int[Tensor, "batch seq"], tokens: InjectionTokens) -> Int[Te
 def inject(
     ids: Int[Tensor, "batch seq"],
     embeds: Float[Tensor, "batch seq d_model"],
-    vectors: Float[Tensor, "slots d_model"],
+    vectors: Float[Tensor, "slots width"],
     tokens: InjectionTokens,
 ) -> Float[Tensor, "batch seq d_model"]:
     """A copy of `embeds` with already scaled vectors written into the slots, in row-major order.

@@ -46,7 +46,7 @@ class Reconstructor:
     def __init__(
         self,
         trunk: LanguageModel,
-        value_head: Float[Tensor, "d_model d_model"],
+        value_head: Float[Tensor, "rows columns"],
         *,
         template: str,
         mse_scale: float,
@@ -172,8 +172,8 @@ def load_reconstructor(
     return reconstructor, sidecar
 
 
-def load_value_head(folder: Path, trunk: LanguageModel) -> Float[Tensor, "d_model d_model"]:
-    """The d x d head beside a reconstructor's weights. Raises UnknownFormat (missing), CorruptFile."""
+def load_value_head(folder: Path, trunk: LanguageModel) -> Float[Tensor, "rows columns"]:
+    """The matrix beside a reconstructor's weights. Raises UnknownFormat (missing), CorruptFile."""
     file = folder / HEAD_NAME
     if not file.is_file():
         raise UnknownFormat(
