@@ -131,8 +131,8 @@ def _side_by_side(lanes: tuple[tuple[str, ...], ...], workshop: Workshop, plan: 
     processes = [context.Process(target=_lane, args=(lane, workshop, plan, threads, reports)) for lane in lanes]
     for process in processes:
         process.start()
+    running = len(processes)
     try:
-        running = len(processes)
         while running:
             try:
                 report = reports.get(timeout=5)

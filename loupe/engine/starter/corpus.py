@@ -6,7 +6,7 @@ import random
 from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -72,7 +72,8 @@ class Batch(NamedTuple):
 def make_rows(tokenizer: PreTrainedTokenizerBase, seeds: range, genre: str | None = None) -> list[Row]:
     """Documents of `seeds`, tokenised."""
     documents = [write_document(seed, genre=genre) for seed in seeds]
-    encodings = tokenizer.backend_tokenizer.encode_batch([document.text for document in documents])
+    backend: Any = tokenizer.backend_tokenizer
+    encodings = backend.encode_batch([document.text for document in documents])
     return [_row(document, encoding) for document, encoding in zip(documents, encodings, strict=True)]
 
 
@@ -94,7 +95,7 @@ def _row(document: Document, encoding) -> Row:
     named = [(mark.start, mark.value) for mark in document.marks if mark.kind == "name"]
     starts = [start for start, _ in named]
     for index, known in enumerate(knowledge_along(document, (end for _, end in spans))):
-        values = {slot: getattr(known, slot, None) for slot in STATE}
+        values: dict[str, Any] = {slot: getattr(known, slot, None) for slot in STATE}
         following = bisect_left(starts, spans[index][1])
         if following < len(named) and named[following][1] in known.cast:
             values["upcoming"] = named[following][1]

@@ -42,7 +42,7 @@ def make_cases(
             places = range(FIRST_POSITION, len(row.ids))
             for position in sorted(rng.sample(places, min(per_document, len(places)))):
                 likely = [
-                    (tokenizer.decode([int(token)]), float(p))
+                    (str(tokenizer.decode([int(token)])), float(p))
                     for token, p in zip(words[index, position], probabilities[index, position], strict=True)
                 ]
                 explained = explain(row.document, *row.spans[position], likely, rng)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
+from loupe.engine.models.language_model import LanguageModel
 from loupe.engine.models.loading import load_model
 from loupe.engine.nla.metrics import baselines
 from loupe.engine.nla.reconstructor import load_reconstructor
@@ -34,12 +35,18 @@ PER_DOCUMENT = 10
 MAX_NEW_TOKENS = 120
 
 
+def load_stage(workshop: Workshop, name: str) -> tuple[LanguageModel, Any]:
+    """What a stage left, in fp32, with its tokenizer."""
+    lm = load_model(workshop.result(name), dtype="fp32")
+    return lm, lm.tokenizer
+
+
 def examples(workshop: Workshop, documents: int) -> Iterator[StageProgress]:
     """Activations with explanations, at random tokens of fresh documents."""
-    lm = load_model(workshop.result("language_model"), dtype="fp32")
+    lm, words = load_stage(workshop, "language_model")
     seeds = range(EXAMPLE_SEEDS, EXAMPLE_SEEDS + documents)
     cases = []
-    for case in make_cases(lm.model, lm.tokenizer, LAYER, seeds, PER_DOCUMENT):
+    for case in make_cases(lm.model, words, LAYER, seeds, PER_DOCUMENT):
         cases.append(case)
         if len(cases) % 2000 == 0:
             yield StageProgress("examples", len(cases), documents * PER_DOCUMENT, {})
@@ -75,23 +82,21 @@ def read_facts(workshop: Workshop) -> PairFacts:
 def reconstructor(workshop: Workshop, name: str, recipe: ReconstructorRecipe) -> Iterator[StageProgress]:
     """Train one reconstructor from one seed."""
     torch.manual_seed(recipe.seed)
-    base, facts = load_model(workshop.result("language_model"), dtype="fp32"), read_facts(workshop)
+    (base, words), facts = load_stage(workshop, "language_model"), read_facts(workshop)
     model = _trainable(Reconstruction(base.model, LAYER))
     made = Examples.load(workshop.result("examples"))
-    stream = train_reconstructor(
-        model, base.tokenizer, facts.reconstructor_template, made, recipe, workshop.checkpoint(name)
-    )
+    stream = train_reconstructor(model, words, facts.reconstructor_template, made, recipe, workshop.checkpoint(name))
     for step, steps, loss in stream:
         yield StageProgress(name, step, steps, {"mse_nrm": loss, "fve_nrm": 1 - loss / facts.fve_denominator})
     with workshop.publishing(name) as folder:
-        save_reconstructor(model, base.model, base.tokenizer, facts, folder)
+        save_reconstructor(model, base.model, words, facts, folder)
 
 
 def verbalizer(workshop: Workshop, recipe: VerbalizerRecipe) -> Iterator[StageProgress]:
     """The supervised stage; measures every 250 steps whether the verbalizer reads its activation."""
     torch.manual_seed(recipe.seed)
-    base, facts = load_model(workshop.result("language_model"), dtype="fp32"), read_facts(workshop)
-    model, words = _trainable(base.model), base.tokenizer
+    (base, words), facts = load_stage(workshop, "language_model"), read_facts(workshop)
+    model = _trainable(base.model)
     prompt = prompt_of(words, facts)
     made, held_out = Examples.load(workshop.result("examples")), held_out_examples(workshop, 96)
     stream = train_verbalizer(model, words, prompt, made, recipe, workshop.checkpoint("verbalizer"))
@@ -108,7 +113,7 @@ def improvement(workshop: Workshop, recipe: ImprovementRecipe) -> Iterator[Stage
     """Policy gradient with the first reconstructor's cosine as reward."""
     torch.manual_seed(recipe.seed)
     facts = read_facts(workshop)
-    lm = load_model(workshop.result("verbalizer"), dtype="fp32")
+    lm, words = load_stage(workshop, "verbalizer")
     judge, _ = load_reconstructor(workshop.result("reconstructor"), dtype="fp32")
     speaker = Verbalizer(lm, load_sidecar(workshop.result("verbalizer"), Role.VERBALIZER))
     made = Examples.load(workshop.result("examples"))
@@ -122,7 +127,7 @@ def improvement(workshop: Workshop, recipe: ImprovementRecipe) -> Iterator[Stage
         ]
 
     stream = improve_verbalizer(
-        _trainable(lm.model), lm.tokenizer, prompt_of(lm.tokenizer, facts), made, sample, judge.reconstruct, recipe,
+        _trainable(lm.model), words, prompt_of(words, facts), made, sample, judge.reconstruct, recipe,
         workshop.checkpoint("improvement"),
     )  # fmt: skip
     for turn in stream:
@@ -130,14 +135,14 @@ def improvement(workshop: Workshop, recipe: ImprovementRecipe) -> Iterator[Stage
         measures = {"fve_mean": fve[0], "fve_best": fve[1], "readable": turn.readable}
         yield StageProgress("improvement", turn.done, turn.rounds, measures)
     with workshop.publishing("improvement") as folder:
-        save_verbalizer(lm.model, lm.tokenizer, facts, folder)
+        save_verbalizer(lm.model, words, facts, folder)
 
 
 def held_out_examples(workshop: Workshop, documents: int, per_document: int = 2) -> Examples:
     """Examples of documents no stage trains on."""
-    lm = load_model(workshop.result("language_model"), dtype="fp32")
+    lm, words = load_stage(workshop, "language_model")
     seeds = range(HELD_OUT_SEED + 10_000, HELD_OUT_SEED + 10_000 + documents)
-    return as_examples(list(make_cases(lm.model, lm.tokenizer, LAYER, seeds, per_document)))
+    return as_examples(list(make_cases(lm.model, words, LAYER, seeds, per_document)))
 
 
 def prompt_of(words, facts: PairFacts) -> Prompt:

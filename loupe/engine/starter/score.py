@@ -60,9 +60,9 @@ def score_starter(
         "binding": _binding(lm, sizes.binding_documents),
     }
     on_progress("reconstructors on ground truth")
-    layer = reader.layer
+    words: Any = lm.tokenizer
     seeds = range(TEST_SEED, TEST_SEED + sizes.round_trip_documents)
-    cases = list(make_cases(lm.model, lm.tokenizer, layer, seeds, sizes.per_document))
+    cases = list(make_cases(lm.model, words, reader.layer, seeds, sizes.per_document))
     scores["positions"] = len(cases)
     scores["reconstructor"] = {
         name: _ground_truth(one, cases, denominator) for name, one in (("first", reader), ("second", second))

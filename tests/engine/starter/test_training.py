@@ -16,6 +16,7 @@ from loupe.engine.starter.binding import measure_binding
 from loupe.engine.starter.corpus import STATE, UNKNOWN, batches, collate, make_rows
 from loupe.engine.starter.nla_examples import as_examples, make_cases
 from loupe.engine.starter.stages import WORDS
+from loupe.engine.starter.starting_values import LOOK_BACK
 from loupe.engine.starter.tokenizer import MARKERS, train_tokenizer
 from loupe.engine.starter.world.story import write_document
 
@@ -97,10 +98,10 @@ def test_padding_and_first_tokens_weigh_nothing(rows):
 
 def test_look_back_heads_attend_where_they_were_told(words, rows):
     model = new_model(words)
-    model.config._attn_implementation = "eager"
+    model.set_attn_implementation("eager")
     with torch.no_grad():
         attentions = model.model(collate(rows[:1], 0).ids, output_attentions=True).attentions
-    for block, offsets in enumerate(lm.LOOK_BACK):
+    for block, offsets in enumerate(LOOK_BACK):
         for head, offset in enumerate(offsets):
             assert attentions[block][0, head, 30].argmax() == 30 - offset
 

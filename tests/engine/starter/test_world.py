@@ -65,7 +65,7 @@ def test_knowledge_is_a_fold_over_the_text_so_far_and_nothing_else():
 
 
 def test_a_pronoun_tells_who_only_after_the_name():
-    page, scene = write("{A.He} waited. {A} waited. {A.He} slept.")
+    page, _ = write("{A.He} waited. {A} waited. {A.He} slept.")
     assert page.text
     known = knowledge_at(_document(page), 2)
     assert known.who is None or known.who in page.text[:2]

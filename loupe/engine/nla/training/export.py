@@ -34,11 +34,10 @@ class PairFacts:
 def prompt_ids(tokenizer: PreTrainedTokenizerBase, facts: PairFacts) -> list[int]:
     """The verbalizer's prompt through the chat template, ready for the response."""
     content = facts.verbalizer_template.replace("{injection_char}", facts.injection_char)
-    return list(
-        tokenizer.apply_chat_template(
-            [{"role": "user", "content": content}], tokenize=True, add_generation_prompt=True, return_dict=False
-        )
+    ids: Any = tokenizer.apply_chat_template(
+        [{"role": "user", "content": content}], tokenize=True, add_generation_prompt=True, return_dict=False
     )
+    return list(ids)
 
 
 def save_verbalizer(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, facts: PairFacts, folder: Path) -> None:

@@ -12,7 +12,7 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -82,7 +82,8 @@ def improve_verbalizer(
         vectors = examples.vectors[chosen]
         groups = sample(vectors, recipe.samples, recipe.temperature, recipe.seed * 1_000_003 + step)
         rewards = _rewards(groups, vectors, read)
-        _follow(model, prompt, groups, vectors, rewards, tokenizer.pad_token_id, recipe.taught_per_group)
+        pad: Any = tokenizer.pad_token_id
+        _follow(model, prompt, groups, vectors, rewards, pad, recipe.taught_per_group)
         taught = rng.sample(range(len(examples)), recipe.supervised)
         _supervise(model, tokenizer, prompt, examples, taught, recipe.supervised_weight)
         optimizer.step(step)
@@ -133,5 +134,6 @@ def _supervise(
 ) -> None:  # fmt: skip
     texts = [response(examples.texts[i]) for i in chosen]
     rows = [[*row, tokenizer.eos_token_id] for row in tokenizer(texts).input_ids]
-    loss = response_loss(model, prompt, rows, examples.vectors[chosen], tokenizer.pad_token_id).mean()
+    pad: Any = tokenizer.pad_token_id
+    loss = response_loss(model, prompt, rows, examples.vectors[chosen], pad).mean()
     (weight * loss).backward()

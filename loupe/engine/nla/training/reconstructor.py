@@ -11,7 +11,7 @@ import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float
@@ -65,11 +65,12 @@ def train_reconstructor(
     steps = recipe.tokens // recipe.tokens_per_step
     optimizer = Optimizer(model, Schedule(steps, hold=0.4), matrix_lr=recipe.matrix_lr, other_lr=recipe.other_lr)
     first = restore(checkpoint, model, optimizer)
+    pad: Any = tokenizer.pad_token_id
     order = length_batches([len(row) for row in rows], recipe.tokens_per_step, recipe.seed)
     for step, indices in zip(range(steps), order, strict=False):
         if step < first:
             continue
-        ids, last = right_padded([rows[i] for i in indices], tokenizer.pad_token_id)
+        ids, last = right_padded([rows[i] for i in indices], pad)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             predicted = model(ids, last)
         gold = examples.vectors[indices].float()

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float
@@ -78,13 +78,12 @@ def train_verbalizer(
     steps = recipe.tokens // recipe.tokens_per_step
     optimizer = Optimizer(model, Schedule(steps, hold=0.4), matrix_lr=recipe.matrix_lr, other_lr=recipe.other_lr)
     first = restore(checkpoint, model, optimizer)
+    pad: Any = tokenizer.pad_token_id
     order = length_batches([len(row) + len(prompt.ids) for row in rows], recipe.tokens_per_step, recipe.seed)
     for step, indices in zip(range(steps), order, strict=False):
         if step < first:
             continue
-        per_row = response_loss(
-            model, prompt, [rows[i] for i in indices], examples.vectors[indices], tokenizer.pad_token_id
-        )
+        per_row = response_loss(model, prompt, [rows[i] for i in indices], examples.vectors[indices], pad)
         loss = per_row.mean()
         loss.backward()
         optimizer.step(step)
@@ -99,12 +98,10 @@ def blindness(
 ) -> dict[str, float]:
     """Teacher-forced loss with the true, a shuffled and a zero activation; equal losses mean a blind verbalizer."""
     rows = [[*row, tokenizer.eos_token_id] for row in tokenizer([response(text) for text in examples.texts]).input_ids]
+    pad: Any = tokenizer.pad_token_id
     variants = {
         "true": examples.vectors,
         "shuffled": examples.vectors.roll(1, 0),
         "zero": torch.zeros_like(examples.vectors),
     }
-    return {
-        name: float(response_loss(model, prompt, rows, vectors, tokenizer.pad_token_id).mean())
-        for name, vectors in variants.items()
-    }
+    return {name: float(response_loss(model, prompt, rows, vectors, pad).mean()) for name, vectors in variants.items()}
