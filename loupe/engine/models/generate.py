@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import torch
 
-from loupe.engine.errors import BadOption, EmptyText
+from loupe.engine.errors import BadOption, EmptyText, TextTooLong
 from loupe.engine.models.language_model import LanguageModel
 from loupe.engine.models.sampling import check_sampling, sample_next
 from loupe.engine.randomness import uniform
@@ -42,22 +42,33 @@ def stream_generate(
 ) -> Generator[int, None, FinishReason]:
     """Yield the new token ids, the stop token included; return why it ended.
 
-    Raises EmptyText (no prompt), BadOption (max_new_tokens, temperature, top_p) before the first token.
+    A text never grows beyond the positions the model was made for. Raises EmptyText (no prompt), TextTooLong (a prompt
+    that fills them already), BadOption (max_new_tokens, temperature, top_p) before the first token.
     """
-    check_sampling(options.temperature, options.top_p)
-    if options.max_new_tokens < 0:
-        raise BadOption(f"max_new_tokens is {options.max_new_tokens}: expected 0 or more.")
-    if not ids:
-        raise EmptyText("There is no token to continue from.")
+    room = _room(lm, ids, options)
     stop = set(stop_ids(lm) if options.stop_ids is None else options.stop_ids)
     fresh, cache = list(ids), None
-    for step in range(options.max_new_tokens):
+    for step in range(room):
         token, cache = _next_token(lm, fresh, cache, options, step)
         yield token
         if token in stop:
             return "stop"
         fresh = [token]
     return "length"
+
+
+def _room(lm: LanguageModel, ids: Sequence[int], options: GenerateOptions) -> int:
+    check_sampling(options.temperature, options.top_p)
+    if options.max_new_tokens < 0:
+        raise BadOption(f"max_new_tokens is {options.max_new_tokens}: expected 0 or more.")
+    if not ids:
+        raise EmptyText("There is no token to continue from.")
+    if lm.max_tokens is None:
+        return options.max_new_tokens
+    if len(ids) > lm.max_tokens:
+        raise TextTooLong(f"The prompt has {len(ids)} tokens; the model was made for {lm.max_tokens}. Shorten it.")
+    # The last new token is never fed back, so it needs no position of its own.
+    return min(options.max_new_tokens, lm.max_tokens - len(ids) + 1)
 
 
 def stop_ids(lm: LanguageModel) -> tuple[int, ...]:

@@ -120,7 +120,6 @@ def _from_folder(
     folder: Path, dtype: str, device: str | torch.device, *, tolerate_head: bool = False
 ) -> tuple[PreTrainedModel, list[str]]:
     from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM
 
     config = _config(folder)
     if tolerate_head:  # a head that is not the embedding table cannot be tied to it
@@ -129,7 +128,7 @@ def _from_folder(
     options = _dtype_options(dtype, torch.device(device))
     try:
         with _without_progress_bar():
-            loaded: Any = AutoModelForCausalLM.from_pretrained(
+            loaded: Any = _auto_class(config).from_pretrained(
                 folder,
                 config=config,
                 local_files_only=True,
@@ -145,7 +144,15 @@ def _from_folder(
         raise UnsupportedModel(f"{folder} ({config.model_type}) could not be loaded: {error}") from error
     model, info = loaded
     model.requires_grad_(False)
-    return model.to(device), sorted({*info["missing_keys"], *(str(key[0]) for key in info["mismatched_keys"])})
+    missing = sorted({*info["missing_keys"], *(str(key[0]) for key in info["mismatched_keys"])})
+    return model if "quantization_config" in options else model.to(device), missing
+
+
+def _auto_class(config: PreTrainedConfig) -> Any:
+    """The class that builds a decoder from this config: bare, or inside an image-text wrapper."""
+    from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
+
+    return AutoModelForCausalLM if type(config) in AutoModelForCausalLM._model_mapping else AutoModelForImageTextToText
 
 
 @contextmanager

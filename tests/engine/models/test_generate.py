@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 
-from loupe.engine.errors import BadOption, EmptyText
+from loupe.engine.errors import BadOption, EmptyText, TextTooLong
 from loupe.engine.models.generate import GenerateOptions, stop_ids, stream_generate
 from loupe.engine.models.hooks import HookPoint, intervene
 from loupe.engine.models.sampling import sample_next
@@ -104,6 +104,22 @@ def test_an_intervention_opened_around_each_token_steers_the_text() -> None:
 
 def test_nothing_is_generated_when_nothing_is_asked_for() -> None:
     assert collect(stream_generate(lm_of("llama"), PROMPT, GenerateOptions(0))) == ([], "length")
+
+
+@pytest.mark.parametrize("name", ["gpt2", "llama"])
+def test_a_text_grows_to_the_positions_the_model_was_made_for_and_no_further(name: str) -> None:
+    lm = lm_of(name)
+    prompt = (PROMPT * 11)[:62]
+    assert lm.max_tokens == 64
+    tokens, reason = collect(stream_generate(lm, prompt, GenerateOptions(100, temperature=0, stop_ids=NEVER)))
+    assert (len(tokens), reason) == (3, "length")
+    with pytest.raises(TextTooLong, match="65 tokens; the model was made for 64"):
+        next(stream_generate(lm, (PROMPT * 11)[:65]))
+
+
+def test_a_model_that_announces_no_length_is_not_held_to_one() -> None:
+    assert lm_of("bloom").max_tokens is None
+    assert len(list(stream_generate(lm_of("bloom"), PROMPT, GenerateOptions(3, stop_ids=NEVER)))) == 3
 
 
 def test_an_empty_prompt_is_refused() -> None:

@@ -229,6 +229,16 @@ def test_opt_is_seen_in_batch_and_sequence_though_its_mlp_flattens_them() -> Non
     assert shapes == [(2, 6, 24), (1, 3, 24)]
 
 
+def test_a_block_that_is_called_by_keyword_is_read_and_changed_all_the_same() -> None:
+    lm = lm_of("gpt2")
+    point, hidden = HookPoint(1, Site.RESID_PRE), torch.ones(1, 4, 24)
+    with intervene(lm, point, double), capture(lm, [point]) as store:
+        changed = lm.blocks[1](hidden_states=hidden)
+    assert torch.equal(store[point], hidden * 2)
+    with intervene(lm, point, lambda value: value):
+        assert torch.equal(lm.blocks[1](hidden_states=hidden * 2), changed)
+
+
 def test_a_site_the_blocks_do_not_have_is_refused_by_name() -> None:
     lm = lm_of("granite")  # it multiplies its branches before adding them
     with pytest.raises(BadOption, match="granite have no attn_out"), capture(lm, [HookPoint(0, Site.ATTN_OUT)]):

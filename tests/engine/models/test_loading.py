@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import Qwen2TokenizerFast
+from transformers import CLIPVisionConfig, LlavaConfig, LlavaForConditionalGeneration, Qwen2TokenizerFast
 
 from loupe.engine.errors import BadOption, CorruptFile, ModelError, UnknownFormat, UnsafeFile, UnsupportedModel
 from loupe.engine.models.hooks import HookPoint, capture
@@ -71,6 +71,38 @@ def test_auto_keeps_the_dtype_the_weights_are_stored_in(tmp_path: Path) -> None:
 def test_quantised_loading_without_cuda_is_refused_and_nothing_else_is_loaded_instead(folder: Path, dtype: str) -> None:
     with pytest.raises(BadOption, match="CUDA"):
         load_model(folder, dtype=dtype)
+
+
+@pytest.mark.parametrize(("dtype", "chosen"), [("int8", {"load_in_8bit": True}), ("nf4", {"load_in_4bit": True})])
+def test_quantised_loading_on_cuda_asks_transformers_for_just_that(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, dtype: str, chosen: dict[str, bool]
+) -> None:
+    asked: dict[str, object] = {}
+
+    def from_pretrained(*args: object, **options: object) -> tuple[object, dict[str, list[str]]]:
+        asked.update(options)
+        return build("llama"), {"missing_keys": [], "mismatched_keys": []}
+
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
+    monkeypatch.setattr("transformers.BitsAndBytesConfig", lambda **options: options)
+    monkeypatch.setattr("transformers.AutoModelForCausalLM.from_pretrained", from_pretrained)
+    lm = load_model(folder, dtype=dtype, device="cuda:0")
+    assert lm.dtype == dtype
+    assert chosen.items() <= asked["quantization_config"].items()
+    assert asked["device_map"] == {"": torch.device("cuda:0")}
+
+
+def test_an_image_text_wrapper_of_another_family_is_read_as_its_text_model(tmp_path: Path) -> None:
+    vision = CLIPVisionConfig(
+        hidden_size=16, intermediate_size=16, num_hidden_layers=3, num_attention_heads=2, image_size=28, patch_size=14
+    )
+    config = LlavaConfig(text_config=build("llama").config, vision_config=vision, image_token_id=95)
+    model = LlavaForConditionalGeneration(config).eval()
+    model.save_pretrained(tmp_path)
+    lm = load_model(tmp_path)
+    assert lm.family.blocks == "model.language_model.layers"
+    assert torch.equal(lm.logits(IDS), model(IDS, use_cache=False).logits)
 
 
 def test_an_unknown_dtype_is_refused_with_the_known_ones(folder: Path) -> None:
