@@ -11,7 +11,6 @@ from pathlib import Path  # noqa: E402
 
 import pytest  # noqa: E402
 
-from loupe.engine.device import DeviceThread  # noqa: E402
 from loupe.storage.paths import DataDir  # noqa: E402
 
 
@@ -22,7 +21,9 @@ def data_dir(tmp_path: Path) -> DataDir:
 
 
 @pytest.fixture
-def device_thread() -> Iterator[DeviceThread]:
+def device_thread() -> Iterator:
     """A device thread on the CPU that is closed at the end, whatever the test did."""
+    from loupe.engine.device import DeviceThread  # here, so that tests of storage need not wait for torch
+
     with DeviceThread() as thread:
         yield thread

@@ -12,6 +12,7 @@ NETWORK = {
     "urllib3", "websockets", "xmlrpc",
 }  # fmt: skip
 TALKS_TO_OURSELVES = {"app/cli/client.py"}  # the command line reaches the server that holds the data directory
+STATES = {"loupe.storage.rows", "loupe.storage.rows.WorkState", "loupe.storage.rows.FINAL_STATES"}
 FORBIDDEN = {
     "engine": {"loupe.app", "loupe.storage", "nicegui", "fastapi", "starlette", "sqlmodel", "sqlalchemy", "sqlite3"},
     "storage": {"loupe.app", "loupe.engine", "nicegui", "fastapi", "starlette", "torch", "transformers", "numpy"},
@@ -42,6 +43,15 @@ def test_a_house_imports_neither_its_neighbours_nor_their_tools(house):
         if (found := touches(imports_of(path), FORBIDDEN[house]))
     }
     assert offences == {}
+
+
+def test_rows_never_leave_storage():
+    leaks = {
+        str(path.relative_to(PACKAGE)): sorted(found)
+        for path in (PACKAGE / "app").rglob("*.py")
+        if (found := touches(imports_of(path), {"loupe.storage.rows"}) - STATES)
+    }
+    assert leaks == {}
 
 
 def test_only_outbound_makes_requests():

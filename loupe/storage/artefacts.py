@@ -10,6 +10,7 @@ is synced and renamed into place, and the directory that names it is synced too;
 id. Readers trust a verified manifest and nothing else. A store may be used from several threads.
 """
 
+import errno
 import hashlib
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -19,8 +20,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from loupe.storage.errors import CorruptArtefact, NotFound, StoreFailed
-from loupe.storage.fs import REAL, FileSystem, sync_path, translated, write_file
+from loupe.storage.errors import CorruptArtefact, NotFound, StoreFailed, StoreFull
+from loupe.storage.fs import REAL, FileSystem, is_full, sync_path, translated, write_file
 from loupe.storage.manifest import MANIFEST, FileEntry, Manifest, check_contents, read_manifest, scan
 from loupe.storage.paths import checked_name, is_id, new_id
 
@@ -111,8 +112,11 @@ class ArtefactStore:
             yield draft
             with translated(f"save {kind} {name!r}", self.root):
                 draft.artefact = self._finish(draft, kind, name)
-        except BaseException:
+        except BaseException as error:
             self._discard(draft.folder)
+            if is_full(error) and not isinstance(error, StoreFull):  # a library met the full disk
+                with translated(f"save {kind} {name!r}", self.root):
+                    raise OSError(errno.ENOSPC, str(error)) from error
             raise
 
     def open(self, id: str) -> Artefact:

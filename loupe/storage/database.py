@@ -6,25 +6,33 @@ last commit and wait for nobody.
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 
 from loupe.storage.complaints import understood
 from loupe.storage.connection import BUSY_TIMEOUT_S, prepare
+from loupe.storage.errors import StoreFull
+
+Result = TypeVar("Result")
 
 
 class Database:
     """An open database file; it must have been migrated. Close it, or SQLite's log stays beside it.
 
-    `busy_timeout_s` is how long to wait for a writer of another process before StoreBusy.
+    `busy_timeout_s` is how long to wait for a writer of another process before StoreBusy; `on_full` makes some room
+    when the disk is full, for `insist`.
     """
 
-    def __init__(self, path: Path, busy_timeout_s: float = BUSY_TIMEOUT_S):
+    def __init__(
+        self, path: Path, *, busy_timeout_s: float = BUSY_TIMEOUT_S, on_full: Callable[[], object] = lambda: None
+    ):
         self.path = path
+        self._on_full = on_full
         self._engine = create_async_engine(f"sqlite+aiosqlite:///{path}", json_serializer=_to_json)
         prepare(self._engine.sync_engine, busy_timeout_s=busy_timeout_s)
         reading = self._engine.execution_options(readonly=True)
@@ -49,6 +57,16 @@ class Database:
         with understood(self.path):
             async with self._readers() as session, session.begin():
                 yield session
+
+    async def insist(self, work: Callable[[AsyncSession], Awaitable[Result]]) -> Result:
+        """Do `work` in a transaction; on a full disk make room and do it once more. For what must be written down."""
+        try:
+            async with self.write() as session:
+                return await work(session)
+        except StoreFull:
+            self._on_full()
+        async with self.write() as session:
+            return await work(session)
 
     async def close(self) -> None:
         """Let SQLite tidy its statistics and its log, and close every connection."""

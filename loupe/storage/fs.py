@@ -111,13 +111,18 @@ def regular_files(folder: Path) -> Iterator[Path]:
             raise ValueError(f"{path} is neither a file nor a directory")
 
 
+def is_full(error: BaseException) -> bool:
+    """Whether the disk is full or a quota is used up; libraries that are not written in Python say it in words."""
+    return (isinstance(error, OSError) and error.errno in _FULL) or "no space left on device" in str(error).lower()
+
+
 @contextmanager
 def translated(what: str, where: Path, needed: int | None = None) -> Iterator[None]:
     """Turn an OSError into StoreFull (with the bytes `needed`, where known) or StoreFailed, saying what failed."""
     try:
         yield
     except OSError as error:
-        if error.errno in _FULL:
+        if is_full(error):
             size = "" if needed is None else f" ({needed} bytes)"
             raise StoreFull(
                 f"There was no space left at {where} to {what}{size}. Free some space there and try again; "

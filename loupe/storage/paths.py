@@ -62,6 +62,11 @@ class DataDir:
         return self.path / "models"
 
     @property
+    def reserve(self) -> Path:
+        """Space to give up when the disk is full."""
+        return self.path / "reserve"
+
+    @property
     def lock(self) -> Path:
         """The file whose lock says that a process works here."""
         return self.path / "lock"

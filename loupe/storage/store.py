@@ -19,6 +19,7 @@ from loupe.storage.repos.jobs import Jobs, JobSweep
 from loupe.storage.repos.models import Models
 from loupe.storage.repos.results import Results
 from loupe.storage.repos.runs import Runs
+from loupe.storage.reserve import Reserve
 from loupe.storage.schema import Migration, migrate
 
 
@@ -78,7 +79,9 @@ async def open_store(
     await asyncio.to_thread(lock.acquire)
     try:
         migration = await asyncio.to_thread(migrate, data_dir)
-        database = Database(data_dir.database)
+        reserve = Reserve(data_dir.reserve, fs=fs)
+        await asyncio.to_thread(reserve.fill)
+        database = Database(data_dir.database, on_full=reserve.release)
         try:
             yield await _assembled(data_dir, lock, database, migration, fs, now)
         finally:

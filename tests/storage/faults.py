@@ -57,6 +57,13 @@ class Counting(FileSystem):
         super().remove_tree(path)
 
 
+class Recording(Counting):
+    """Only counts."""
+
+    def strike(self):
+        raise AssertionError("nothing was to happen")
+
+
 class Failing(Counting):
     """Raises an OSError at the Nth effect."""
 

@@ -282,6 +282,14 @@ def test_a_full_disk_names_the_bytes_that_were_needed(tmp_path):
     assert caught.value.retryable
 
 
+def test_a_library_that_meets_a_full_disk_is_understood_in_its_own_words(artefacts):
+    with pytest.raises(StoreFull, match="no space left at") as caught, artefacts.write("model", "tiny") as draft:
+        draft.write("config.json", b"{}")
+        raise RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)")
+    assert isinstance(caught.value.__cause__, OSError)
+    assert_tidy(artefacts.root, set())
+
+
 def test_short_writes_are_continued(tmp_path):
     artefact = saved(ArtefactStore(tmp_path, ShortWriting()))
     assert ArtefactStore(tmp_path).open(artefact.id).path("vectors/gold.bin").read_bytes() == bytes(range(256)) * 10

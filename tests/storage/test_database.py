@@ -123,6 +123,27 @@ async def test_a_full_disk_is_told_and_what_was_saved_stays(database):
     assert (await size_of(database, "kept"), await size_of(database, "large")) == (0, None)
 
 
+async def test_what_must_be_written_down_makes_room_on_a_full_disk(data_dir):
+    migrate(data_dir)
+    made_room = []
+    database = Database(data_dir.database, on_full=lambda: made_room.append(True))
+
+    async def record(session) -> str:
+        pages = await session.scalar(text("PRAGMA page_count"))
+        await session.execute(text(f"PRAGMA max_page_count = {1_000_000 if made_room else pages}"))
+        session.add(model("large", name="x" * 100_000))
+        return "written"
+
+    assert await database.insist(record) == "written"
+    assert made_room == [True]
+    made_room.clear()
+    with pytest.raises(ZeroDivisionError):
+        await database.insist(lambda session: 1 / 0)
+    assert made_room == []
+    assert await size_of(database, "large") == 0
+    await database.close()
+
+
 async def test_a_damaged_page_is_told_with_the_way_out_and_closing_still_closes(data_dir):
     migrate(data_dir)
     whole = Database(data_dir.database)

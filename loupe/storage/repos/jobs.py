@@ -165,12 +165,14 @@ class Jobs:
         return await self._change(id, state=state, finished_at=self._now(), **values)
 
     async def _change(self, id: str, **values: object) -> JobRecord:
-        async with self._database.write() as session:
+        async def change(session: AsyncSession) -> JobRecord:
             row = await _row(session, id)
             if row.state not in FINAL_STATES:
                 for name, value in values.items():
                     setattr(row, name, value)
             return as_record(JobRecord, row)
+
+        return await self._database.insist(change)
 
 
 async def _row(session: AsyncSession, id: str) -> JobRow:

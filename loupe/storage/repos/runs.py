@@ -177,12 +177,14 @@ class Runs:
         return await self._change(id, state=state, finished_at=self._now(), **values)
 
     async def _change(self, id: str, **values: object) -> RunRecord:
-        async with self._database.write() as session:
+        async def change(session: AsyncSession) -> RunRecord:
             row = await _row(session, id)
             if row.state not in FINAL_STATES:
                 for name, value in values.items():
                     setattr(row, name, value)
             return as_record(RunRecord, row)
+
+        return await self._database.insist(change)
 
 
 async def _row(session: AsyncSession, id: str) -> RunRow:
