@@ -7,7 +7,7 @@ PY     := $(VENV)/bin/python
 LOUPE  := $(VENV)/bin/loupe
 ROOT   := $(if $(filter 0,$(shell id -u)),,sudo -n )
 
-.PHONY: run install test lint bench browser docs lock clean
+.PHONY: run install test lint bench browser docs pictures lock clean
 
 run: $(VENV)/installed
 	$(LOUPE) serve
@@ -43,6 +43,9 @@ bench: $(VENV)/installed
 
 docs: $(VENV)/installed
 	$(PY) -m loupe.app.settings > docs/settings.md
+
+pictures: $(VENV)/installed browser
+	$(PY) -m tests.browser.pictures
 
 # Resolve afresh and write what was chosen: names and versions only, local build tags removed.
 lock: $(VENV)/bin/python

@@ -1,27 +1,16 @@
 """The first page as people meet it: a sample that can be read at once, and one's own text live."""
 
 import json
-import os
 import re
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import httpx
-import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
 from tests.app.sample import WORDS
 from tests.browser.conftest import Server, Visitor
-
-IMAGES = Path(__file__).parents[2] / "docs/img"
-
-
-def picture(page: Page, name: str) -> None:
-    """Keep a screenshot for the documents, when asked to."""
-    if os.environ.get("LOUPE_TEST_PICTURES"):
-        page.screenshot(path=IMAGES / f"{name}.png")
 
 
 def test_the_first_page_shows_a_sample_with_an_explanation(visit: Callable[..., Visitor]) -> None:
@@ -141,15 +130,6 @@ def test_the_page_fits_a_phone(visit: Callable[..., Visitor]) -> None:
     page = visit(390, 844).open()
     width = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
     assert width[0] <= width[1], "the page scrolls sideways"
-
-
-@pytest.mark.parametrize(("theme", "width"), [("dark", 1440), ("light", 1440), ("dark", 390)])
-def test_pictures_for_the_documents_can_be_taken(visit: Callable[..., Visitor], theme: str, width: int) -> None:
-    page = visit(width, 900).open("/?position=8")
-    if theme == "light":
-        page.get_by_test_id("theme").click()
-    expect(page.locator("body")).to_have_class(re.compile(f"body--{theme}"))
-    picture(page, f"first-page-{theme}" if width == 1440 else "first-page-narrow")
 
 
 def test_a_hostile_host_or_origin_gets_nothing(server: Server) -> None:
