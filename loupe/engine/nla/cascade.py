@@ -87,7 +87,7 @@ def cascade_attention(
     s_aux: Float[Tensor, " heads"] | None = None,
     **kwargs: Any,
 ) -> tuple[Float[Tensor, "rows queries heads head_dim"], None]:
-    """Attention over (shared beginning + own keys). `attention_mask` covers the own keys, or both.
+    """Attention over (shared beginning + own keys). `attention_mask` covers both.
 
     `softcap` and the sinks `s_aux` (gpt_oss) have the meaning they have in transformers.
     """
@@ -98,7 +98,7 @@ def cascade_attention(
     kv_heads, shared = shared_key.shape[1], shared_key.shape[2]
     query = (query * (scaling if scaling is not None else width**-0.5)).reshape(rows, kv_heads, -1, width)
     scores = _scores(query, shared_key[0], key, softcap)
-    scores = _masked(scores.view(rows, heads, queries, -1), attention_mask, shared)
+    scores = scores.view(rows, heads, queries, -1).add_(attention_mask)
     weights = _softmax(scores, s_aux).to(value.dtype).view(rows, kv_heads, -1, shared + key.shape[2])
     out = _mix(weights, shared_value[0], value)
     return out.reshape(rows, heads, queries, width).transpose(1, 2).contiguous(), None
@@ -112,13 +112,6 @@ def _scores(query: Tensor, shared_key: Tensor, key: Tensor, softcap: float | Non
     own = torch.matmul(query, key.transpose(2, 3))
     scores = torch.cat([shared, own], dim=-1)
     return scores if softcap is None else torch.tanh(scores / softcap) * softcap
-
-
-def _masked(scores: Tensor, mask: Tensor, shared: int) -> Tensor:
-    if mask.shape[-1] == scores.shape[-1]:
-        return scores.add_(mask)
-    scores[..., shared:] += mask
-    return scores
 
 
 def _softmax(scores: Tensor, sinks: Tensor | None) -> Tensor:

@@ -162,7 +162,7 @@ class Verbalizer:
         sampling: Sampling | None = None,
         *,
         position_keys: Sequence[int] | None = None,
-        max_rows: int = 256,
+        max_rows: int | None = None,
     ) -> list[list[RolloutText]]:
         """All rollouts of all vectors, in order; `position_keys` (default 0, 1, ...) name the vectors' noise."""
         from loupe.engine.nla.batching import VerbalizerBatch
