@@ -134,13 +134,14 @@ class Models:
 def _load(spec: PairSpec, device: str) -> LoadedPair:
     from transformers.utils import logging as transformers_logging
 
+    from loupe.engine.models.donors import load_donor
     from loupe.engine.models.loading import load_model
     from loupe.engine.nla.pair import load_pair
 
     transformers_logging.set_verbosity_error()  # its load reports name parts that the engine checks by itself
     model = load_model(spec.model, dtype=spec.dtype, device=device)
     pair = load_pair(model, spec.verbalizer, spec.reconstructor, layer=spec.layer)
-    donor = load_model(spec.donor, dtype=spec.dtype, device=device) if spec.donor else None
+    donor = load_donor(model, spec.donor) if spec.donor else None
     folders = (spec.model, spec.verbalizer, spec.reconstructor, *filter(None, [spec.donor]))
     return LoadedPair(spec, model, pair, donor, sum(_weight_bytes(folder) for folder in folders))
 

@@ -34,9 +34,15 @@ OnProgress = Callable[[StageProgress], None]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The budgets of a build. `scaled` shrinks them all, for tests and trials; the gate holds at full scale only."""
+    """Budgets and seeds of a build.
 
+    `scaled` shrinks the budgets, for tests and trials: the gate holds at full scale only. `seeded` moves every stage to
+    other documents and other starting values.
+    """
+
+    tokenizer_documents: int = 20_000
     language_model: LanguageModelRecipe = field(default_factory=LanguageModelRecipe)
+    first_example: int = 100_000_000  # documents the language model is not trained on
     documents: int = 11_000
     reconstructor: ReconstructorRecipe = field(default_factory=lambda: ReconstructorRecipe(seed=1))
     second_reconstructor: ReconstructorRecipe = field(default_factory=lambda: ReconstructorRecipe(seed=11))
@@ -50,10 +56,13 @@ class Plan:
         language_model = replace(
             self.language_model,
             documents=max(64, int(self.language_model.documents * scale)),
+            held_out=max(12, int(self.language_model.held_out * scale)),
             tokens=int(self.language_model.tokens * scale),
         )
         return Plan(
+            max(300, int(self.tokenizer_documents * scale)),
             language_model,
+            self.first_example,
             max(16, int(self.documents * scale)),
             replace(self.reconstructor, tokens=int(self.reconstructor.tokens * scale)),
             replace(self.second_reconstructor, tokens=int(self.second_reconstructor.tokens * scale)),
@@ -62,16 +71,28 @@ class Plan:
             gated=False,
         )
 
+    def seeded(self, seed: int) -> Plan:
+        moved = {
+            name: replace(getattr(self, name), seed=getattr(self, name).seed + 1_000 * seed)
+            for name in ("reconstructor", "second_reconstructor", "verbalizer", "improvement")
+        }
+        language_model = replace(
+            self.language_model, seed=self.language_model.seed + 1_000 * seed, first_document=1_000_000 * seed
+        )
+        return replace(
+            self, language_model=language_model, first_example=self.first_example + 1_000_000 * seed, **moved
+        )
+
 
 def run_stage(name: str, workshop: Workshop, plan: Plan) -> Iterator[StageProgress]:
     """The generator of one stage by name."""
     match name:
         case "tokenizer":
-            return stages.tokenizer(workshop)
+            return stages.tokenizer(workshop, plan.tokenizer_documents)
         case "language_model":
             return stages.language_model(workshop, plan.language_model, gated=plan.gated)
         case "examples":
-            return nla_stages.examples(workshop, plan.documents)
+            return nla_stages.examples(workshop, plan.first_example, plan.documents)
         case "reconstructor" | "second_reconstructor":
             return nla_stages.reconstructor(workshop, name, getattr(plan, name))
         case "verbalizer":
@@ -86,11 +107,14 @@ def build_starter(
 ) -> dict[str, Any]:
     """Build everything that `assets/starter` ships into `target`; returns the held-out scores.
 
-    `work` keeps results and checkpoints: the same call after an interruption goes on from there. Raises `GateFailed`.
+    `work` keeps results and checkpoints: the same call after an interruption goes on from there. `seed` is 0 to 89.
+    Raises `GateFailed`, and ValueError for a seed that would reach the held-out documents.
     """
+    if not 0 <= seed < 90:
+        raise ValueError(f"seed must be between 0 and 89, got {seed}: others would train on held-out documents.")
     keep_freed_memory()
     work.mkdir(parents=True, exist_ok=True)
-    workshop, plan = Workshop(work, seed), Plan().scaled(scale)
+    workshop, plan = Workshop(work), Plan().seeded(seed).scaled(scale)
     for name in ("tokenizer", "language_model", "examples"):
         finish_stage(name, workshop, plan, on_progress)
     _side_by_side((("verbalizer",), ("reconstructor", "second_reconstructor")), workshop, plan, on_progress)

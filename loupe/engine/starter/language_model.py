@@ -37,7 +37,9 @@ class LanguageModelRecipe:
     blocks: int = 5
     heads: int = 6
     d_mlp: int = 384
+    first_document: int = 0
     documents: int = 60_000
+    held_out: int = 200
     tokens: int = 6_400_000
     tokens_per_step: int = 2_000
     read_block: int = 3

@@ -30,7 +30,6 @@ LAYER = 3
 SIGN = "㈎"
 VERBALIZER_TEMPLATE = "Explain <concept>{injection_char}</concept>"
 RECONSTRUCTOR_TEMPLATE = "Summary of the following text: <text>{explanation}</text> <summary>"
-EXAMPLE_SEEDS = 100_000_000  # documents the language model was not trained on
 PER_DOCUMENT = 10
 MAX_NEW_TOKENS = 120
 
@@ -41,10 +40,10 @@ def load_stage(workshop: Workshop, name: str) -> tuple[LanguageModel, Any]:
     return lm, lm.tokenizer
 
 
-def examples(workshop: Workshop, documents: int) -> Iterator[StageProgress]:
-    """Activations with explanations, at random tokens of fresh documents."""
+def examples(workshop: Workshop, first: int, documents: int) -> Iterator[StageProgress]:
+    """Activations with explanations, at random tokens of fresh documents: those of the seeds from `first` on."""
     lm, words = load_stage(workshop, "language_model")
-    seeds = range(EXAMPLE_SEEDS, EXAMPLE_SEEDS + documents)
+    seeds = range(first, first + documents)
     cases = []
     for case in make_cases(lm.model, words, LAYER, seeds, PER_DOCUMENT):
         cases.append(case)

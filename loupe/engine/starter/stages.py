@@ -38,7 +38,6 @@ class Workshop:
     """The work folder of a build: results and checkpoints of every stage."""
 
     folder: Path
-    seed: int = 0
 
     def result(self, stage: str) -> Path:
         return self.folder / stage
@@ -67,11 +66,11 @@ WORDS = (
 )  # fmt: skip
 
 
-def tokenizer(workshop: Workshop) -> Iterator[StageProgress]:
+def tokenizer(workshop: Workshop, documents: int) -> Iterator[StageProgress]:
     """Learn the vocabulary from the corpus and from explanations of it."""
-    documents = [write_document(seed) for seed in range(20_000)]
-    texts = [document.text for document in documents]
-    explanations = [_explanation_of(document) for document in documents[::2]]
+    written = [write_document(seed) for seed in range(documents)]
+    texts = [document.text for document in written]
+    explanations = [_explanation_of(document) for document in written[::2]]
     yield StageProgress("tokenizer", 1, 2, {})
     with workshop.publishing("tokenizer") as folder:
         train_tokenizer(texts + explanations, WORDS, folder)
@@ -96,8 +95,8 @@ def language_model(
 ) -> Iterator[StageProgress]:
     """Train the language model and hold it to the binding gate. Raises `GateFailed`."""
     words = load_tokenizer(workshop)
-    rows = make_rows(words, range(recipe.documents))
-    held_out = make_rows(words, range(HELD_OUT_SEED, HELD_OUT_SEED + 200), genre="story")
+    rows = make_rows(words, range(recipe.first_document, recipe.first_document + recipe.documents))
+    held_out = make_rows(words, range(HELD_OUT_SEED, HELD_OUT_SEED + recipe.held_out), genre="story")
     model = lm.new_model(recipe, len(words), words.eos_token_id, words.pad_token_id)
     stream = lm.train(model, words, rows, recipe, workshop.checkpoint("language_model"), held_out)
     for step, steps, loss, measures in stream:

@@ -32,15 +32,15 @@ UNREADABLE = -1.0  # the cosine a response without explanation tags is given
 
 @dataclass(frozen=True, slots=True)
 class ImprovementRecipe:
-    rounds: int = 120
+    rounds: int = 90
     activations: int = 48
     samples: int = 8
     temperature: float = 1.0
     taught_per_group: int = 4
     supervised: int = 48
     supervised_weight: float = 0.3
-    matrix_lr: float = 2e-3
-    other_lr: float = 2e-4
+    matrix_lr: float = 4e-3
+    other_lr: float = 4e-4
     save_every: int = 10
     seed: int = 3
 
