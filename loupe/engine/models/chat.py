@@ -75,7 +75,9 @@ def _turns(messages: Sequence[Message], system: str | None, prefill: str | None)
 def _turn(message: Message) -> dict[str, str]:
     role, content = message.get("role"), message.get("content")
     if role not in _ROLES or not isinstance(content, str):
-        raise BadInput(f"A message needs a role of {', '.join(_ROLES)} and a text as content; got {dict(message)!r}.")
+        # The content stays out of the message: errors are logged, prompts are not.
+        kind = type(content).__name__
+        raise BadInput(f"A message needs a role of {', '.join(_ROLES)} and a text; got role {role!r} and a {kind}.")
     return {"role": role, "content": whole_text(content)}
 
 

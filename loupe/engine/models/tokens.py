@@ -50,7 +50,7 @@ def encode_text(
         raise EmptyText("The text is empty: at least one token is needed.")
     ids = tokenizer.encode(whole_text(text), add_special_tokens=add_special_tokens)
     if not ids:
-        raise EmptyText(f"The tokenizer makes no token of {text[:40]!r}.")
+        raise EmptyText(f"The tokenizer makes no token of these {len(text)} characters.")
     if max_tokens is not None and len(ids) > max_tokens:
         raise TextTooLong(f"The text has {len(ids)} tokens; the limit is {max_tokens}. Shorten it.")
     return ids

@@ -91,12 +91,15 @@ def test_no_message_is_refused(tokenizer: PreTrainedTokenizerFast) -> None:
         render_chat(tokenizer, [])
 
 
-@pytest.mark.parametrize("message", [{"role": "narrator", "content": "x"}, {"content": "x"}, {"role": "user"}])
+@pytest.mark.parametrize(
+    "message", [{"role": "narrator", "content": "secret"}, {"content": "secret"}, {"role": "user"}]
+)
 def test_a_message_that_is_none_is_refused_with_the_roles(
     tokenizer: PreTrainedTokenizerFast, message: dict[str, str]
 ) -> None:
-    with pytest.raises(BadInput, match="system, user, assistant, tool"):
+    with pytest.raises(BadInput, match="system, user, assistant, tool") as error:
         render_chat(tokenizer, [message])
+    assert "secret" not in str(error.value)  # errors are logged, prompts are not
 
 
 def test_two_system_prompts_are_refused(tokenizer: PreTrainedTokenizerFast) -> None:

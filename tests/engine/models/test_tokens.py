@@ -112,7 +112,7 @@ def test_empty_text_is_refused() -> None:
 
 
 def test_text_of_which_no_token_is_made_is_refused() -> None:
-    with pytest.raises(EmptyText, match="no token"):
+    with pytest.raises(EmptyText, match="no token of these 2 characters"):
         encode_text(word_piece(), "  ", add_special_tokens=False)
 
 
