@@ -226,14 +226,16 @@ class VerbalizerBatch:
         lm, rows = self.verbalizer.lm, self._rows
         device = lm.device
         own = torch.tensor([row.length for row in rows], device=device)
-        before = len(self.verbalizer.beginning())
-        shared = before if self.verbalizer.shares_beginning else 0
+        beginning = self.verbalizer.beginning()
+        shared = len(beginning) if self.verbalizer.shares_beginning else 0
         last = torch.tensor([[row.ids[-1]] for row in rows], device=device)
         longest = int(own.max()) + 1
         reach = torch.arange(shared + longest, device=device).expand(len(rows), -1)
         visible = reach <= (own + shared)[:, None]
         self._cache.begin(own, longest)
-        hidden = self.verbalizer.run(lm.embed(last), (own + shared)[:, None], visible[:, None], reach, self._cache)
+        hidden = self.verbalizer.run(
+            lm.embed(last), (own + shared)[:, None], visible[:, None], reach, self._cache, beginning
+        )
         for row in rows:
             row.length += 1
         self.decode_steps += 1

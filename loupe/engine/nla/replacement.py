@@ -33,7 +33,11 @@ def kl_of_replacement(
     reconstructions: Float[Tensor, "positions d_model"],
     positions: Sequence[int] | None = None,
 ) -> list[float]:
-    """KL for each position (default: every token of the text), in nats. Raises as `extract`, and WidthMismatch."""
+    """KL for each position (default: every token of the text), in nats.
+
+    The originals are the model's own activations, which is what P's definition puts there. Raises as `extract`, and
+    WidthMismatch.
+    """
     base = _finish(base_run_steps(lm, ids, [layer], keep_context=True))
     chosen = range(len(ids)) if positions is None else positions
     return _finish(kl_steps(lm, base, layer, chosen, reconstructions))

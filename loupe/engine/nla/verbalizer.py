@@ -14,18 +14,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from loupe.engine.errors import BadInput, BadOption, WidthMismatch
 from loupe.engine.models.language_model import LanguageModel
 from loupe.engine.models.loading import load_model
-from loupe.engine.nla.cascade import SuffixCache, cascading, shares_beginning
+from loupe.engine.nla.cascade import CascadeCache, SuffixCache, cascading, shares_beginning
 from loupe.engine.nla.paths import Context, LayerKV, attention_masks, causal, run_path, weights_version
 from loupe.engine.nla.prompt import build_prompt, embed_scale_of, injected_rows, prompt_rows
 from loupe.engine.nla.reconstructor import _require_tokenizer, check_width
@@ -126,6 +127,7 @@ class Verbalizer:
             causal(count, before, device=device).expand(len(vectors), -1, -1),
             torch.arange(before + count, device=device).expand(len(vectors), -1),
             past,
+            beginning,
         )
         layers = tuple(past.added[layer] for layer in range(self.lm.n_layers))
         return Prefilled(self.lm.head_logits(hidden[:, -1]).float(), layers)
@@ -146,15 +148,26 @@ class Verbalizer:
             self._batch = VerbalizerBatch(self)
         return self._batch
 
-    def run(self, embeds: Tensor, positions: Tensor, visible: Tensor, key_positions: Tensor, past: object) -> Tensor:
-        """One forward of rows that all continue the beginning; masks reach over (beginning + own keys)."""
+    def run(
+        self,
+        embeds: Float[Tensor, "rows queries d_model"],
+        positions: Int[Tensor, "rows queries"],
+        visible: Bool[Tensor, "rows queries reach"],
+        key_positions: Int[Tensor, "rows reach"],
+        past: CascadeCache,
+        beginning: Context,
+    ) -> Float[Tensor, "rows queries d_model"]:
+        """One forward of rows that all continue the beginning; `reach` counts (beginning + own keys)."""
         backbone = self.lm.backbone
         masks = attention_masks(backbone, visible, positions, key_positions, embeds.dtype)
-        inputs = {"inputs_embeds": embeds, "position_ids": positions, "attention_mask": masks}
-        if not self.shares_beginning:
-            return backbone(**inputs, past_key_values=past, use_cache=True).last_hidden_state
-        with cascading(backbone, self.beginning()):
-            return backbone(**inputs, past_key_values=past, use_cache=True).last_hidden_state
+        with cascading(backbone, beginning) if self.shares_beginning else nullcontext():
+            return backbone(
+                inputs_embeds=embeds,
+                position_ids=positions,
+                attention_mask=masks,
+                past_key_values=past,
+                use_cache=True,
+            ).last_hidden_state
 
     def verbalize(
         self,
@@ -163,14 +176,19 @@ class Verbalizer:
         *,
         position_keys: Sequence[int] | None = None,
         max_rows: int | None = None,
+        **options: Any,
     ) -> list[list[RolloutText]]:
-        """All rollouts of all vectors, in order; `position_keys` (default 0, 1, ...) name the vectors' noise."""
+        """All rollouts of all vectors, in order; `position_keys` (default 0, 1, ...) name the vectors' noise.
+
+        How to sample is a `Sampling`, or its fields by name. Raises BadOption, WidthMismatch, BadInput.
+        """
         from loupe.engine.nla.batching import VerbalizerBatch
 
         batch = VerbalizerBatch(self, max_rows=max_rows)
-        ticket = batch.submit(vectors, sampling or Sampling(), position_keys)
+        ticket = batch.submit(vectors, sampling or Sampling(**options), position_keys)
         while batch.advance():
-            pass
+            ticket.raise_if_failed()
+        ticket.raise_if_failed()
         return [ticket.rollouts(index) for index in range(len(vectors))]
 
     def _prompt_rows(self, ids: Sequence[int]) -> Tensor:
