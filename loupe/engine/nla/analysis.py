@@ -25,7 +25,7 @@ from loupe.engine.models.tokens import TokenView, display_tokens
 from loupe.engine.nla.batching import RolloutText, VerbalizerBatch
 from loupe.engine.nla.extraction import BaseRun, base_run_steps
 from loupe.engine.nla.metrics import Denominator, Scores, agreement, denominator_from, score
-from loupe.engine.nla.pace import Pace
+from loupe.engine.nla.pace import Pace, paced
 from loupe.engine.nla.pair import NLAPair, check_pair
 from loupe.engine.nla.readout import Readouts
 from loupe.engine.nla.replacement import kl_steps
@@ -91,7 +91,7 @@ def _base_run(job: AnalysisJob, ctx: JobContext) -> Steps[BaseRun]:
     steps = base_run_steps(
         job.model, ids, [job.pair.layer], keep_context=job.question.request.kl, piece_tokens=pace.size
     )
-    base = yield from _paced(steps, pace, ctx, Progress(0, len(job.question.positions), "reading the text"))
+    base = yield from paced(steps, pace, ctx, Progress(0, len(job.question.positions), "reading the text"))
     return base
 
 
@@ -211,12 +211,12 @@ class _Run:
             return [None] * len(group)
         positions = [self.question.positions[index] for index in group]
         steps = kl_steps(self.job.model, self.base, self.job.pair.layer, positions, winners, self.kl_pace.size)
-        values = yield from _paced(steps, self.kl_pace, self.ctx, self._progress())
+        values = yield from paced(steps, self.kl_pace, self.ctx, self._progress())
         return values
 
     def _reconstruct(self, texts: Sequence[str]) -> Steps[Float[Tensor, "texts d_model"]]:
         steps = self.job.pair.reconstructor.reconstruct_steps(texts, self.text_pace.size)
-        rebuilt = yield from _paced(steps, self.text_pace, self.ctx, self._progress())
+        rebuilt = yield from paced(steps, self.text_pace, self.ctx, self._progress())
         return rebuilt.to(self.vectors.device)
 
     def _scores(self, rebuilt: Tensor, gold: Tensor) -> list[Scores]:
@@ -255,18 +255,6 @@ class _Run:
 
     def _progress(self) -> Progress:
         return Progress(len(self.done), len(self.question.positions), f"explaining, {self.ticket.tokens} tokens")
-
-
-def _paced(steps: Generator[int, None, Value], pace: Pace, ctx: JobContext, progress: Progress) -> Steps[Value]:
-    """Run packed forwards one at a time, sized by the pace, yielding after each."""
-    while True:
-        start = ctx.clock()
-        try:
-            units = next(steps)
-        except StopIteration as finished:
-            return finished.value
-        pace.observe(units, ctx.clock() - start)
-        yield progress
 
 
 def _explained(rollout: RolloutText) -> _Explained:

@@ -22,14 +22,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from loupe.engine.errors import BadOption
-from loupe.engine.nla.cascade import CascadeCache
-from loupe.engine.nla.paths import LayerKV
+from loupe.engine.nla.pace import RowLimit
+from loupe.engine.nla.row_cache import RowCache
 from loupe.engine.nla.sampling import draw
-from loupe.engine.nla.verbalizer import EXPLANATION_CLOSE, Prefilled, Sampling, Verbalizer
+from loupe.engine.nla.verbalizer import EXPLANATION_CLOSE, Sampling, Verbalizer
 from loupe.engine.randomness import uniform
 
 _CLOSING_WINDOW = 24  # tokens that surely hold the closing tag, whatever the tokenizer
-_GROWTH = 32  # cached tokens by which a buffer is lengthened
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +134,8 @@ class VerbalizerBatch:
         self._clock = clock
         self._tickets: list[Ticket] = []
         self._rows: list[_Row] = []
-        self._cache = _RowCache()
-        self._row_limit = _RowLimit(max_rows)
+        self._cache = RowCache()
+        self._row_limit = RowLimit(max_rows)
         self._prefill_rate = 0.0
         self._closing_ids = _ids_that_can_close(verbalizer)
 
@@ -285,87 +284,6 @@ class VerbalizerBatch:
         self._cache.count = len(self._rows)
         if not self._rows:
             self._cache.release()
-
-
-class _RowCache(CascadeCache):
-    """The rows' own keys and values: per layer two buffers [capacity, kv_heads, length, head_dim]."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.count = 0
-        self._buffers: list[LayerKV] = []
-        self._write: Tensor | None = None
-        self._longest = 0
-
-    def admit(self, prefilled: Prefilled, rollouts: int, max_new_tokens: int) -> None:
-        """Append rows for prefilled vectors, each `rollouts` times."""
-        added = len(prefilled.logits) * rollouts
-        self._reserve(prefilled.layers, self.count + added, prefilled.length + min(_GROWTH, max_new_tokens))
-        rows = slice(self.count, self.count + added)
-        for buffers, new in zip(self._buffers, prefilled.layers, strict=True):
-            for buffer, tensor in zip(buffers, new, strict=True):
-                buffer[rows, :, : prefilled.length] = tensor.repeat_interleave(rollouts, dim=0)
-        self.count += added
-
-    def begin(self, lengths: Tensor, longest: int) -> None:
-        """The next forward writes one token per row, at these places; buffers are read up to `longest`."""
-        if longest > self._buffers[0][0].shape[2]:
-            self._reserve(self._buffers, self.count, longest + _GROWTH)
-        self._write, self._longest = lengths, longest
-
-    def update(
-        self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: object, **kwargs: object
-    ) -> LayerKV:
-        keys, values = self._buffers[layer_idx]
-        rows = torch.arange(self.count, device=keys.device)
-        keys[rows, :, self._write] = key_states[:, :, 0]
-        values[rows, :, self._write] = value_states[:, :, 0]
-        return keys[: self.count, :, : self._longest], values[: self.count, :, : self._longest]
-
-    def move(self, source: int, target: int, length: int) -> None:
-        """Copy one row's tokens over another row's."""
-        for buffers in self._buffers:
-            for buffer in buffers:
-                buffer[target, :, :length] = buffer[source, :, :length]
-
-    def release(self) -> None:
-        """Give the buffers back; the next admission allocates what it needs."""
-        self.count, self._buffers, self._write = 0, [], None
-
-    def _reserve(self, like: Sequence[LayerKV], rows: int, length: int) -> None:
-        """Make room; what is there already is copied over, layer by layer."""
-        if self._buffers:
-            have = self._buffers[0][0].shape
-            if rows <= have[0] and length <= have[2]:
-                return
-            rows, length = max(rows, have[0]), max(length, have[2])
-        old, self._buffers = self._buffers, []
-        for layer, pair in enumerate(like):
-            fresh = tuple(t.new_zeros(rows, t.shape[1], length, t.shape[3]) for t in pair)
-            if layer < len(old):
-                for new, was in zip(fresh, old[layer], strict=True):
-                    new[: self.count, :, : was.shape[2]] = was[: self.count]
-                old[layer] = (fresh[0][:0], fresh[1][:0])
-            self._buffers.append((fresh[0], fresh[1]))
-
-
-class _RowLimit:
-    """How many rows may decode together so that a step keeps its budget: doubled while cheap, halved when too dear."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._limit = min(16, most)
-
-    def rows(self, budget_s: float | None) -> int:
-        return self._most if budget_s is None else self._limit
-
-    def observe(self, rows: int, seconds: float, budget_s: float | None) -> None:
-        if budget_s is None:
-            return
-        if seconds > budget_s:
-            self._limit = max(1, min(rows, self._limit) * 3 // 4)
-        elif seconds < budget_s / 2 and rows * 2 > self._limit:
-            self._limit = min(self._most, self._limit * 2)
 
 
 def _address(row: _Row) -> tuple[int, int, int, int]:
