@@ -10,8 +10,13 @@ from collections.abc import Iterator  # noqa: E402 - the hook must be in place b
 from pathlib import Path  # noqa: E402
 
 import pytest  # noqa: E402
+from hypothesis import HealthCheck, settings  # noqa: E402
 
 from loupe.storage.paths import DataDir  # noqa: E402
+
+# A busy machine is no failure: how long an example takes depends on who else is running.
+settings.register_profile("loupe", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("loupe")
 
 
 @pytest.fixture

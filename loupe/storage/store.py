@@ -53,8 +53,9 @@ class Store:
         return await self.artefact_records.add(artefact)
 
     async def delete_run(self, id: str) -> None:
-        """Forget a run and remove its artefact, unless something else refers to that. Raises NotFound."""
-        await self.remove(await self.runs.delete(id))
+        """Forget a run and remove its artefacts, unless something else refers to them. Raises NotFound."""
+        for artefact_id in await self.runs.delete(id):
+            await self.remove(artefact_id)
 
     async def remove(self, artefact_id: str | None) -> None:
         """Remove the folder of an artefact whose record a repository just dropped; None: nothing to do."""

@@ -11,7 +11,7 @@ from loupe.engine.context import JobContext
 from loupe.engine.device import DeviceThread
 from loupe.engine.jobs import Checkpoint, Priority, Progress, Steps
 
-TIMEOUT = 20  # seconds until a test that waits for the device thread is a failure rather than slow
+TIMEOUT = 120  # seconds until a test that waits for the device thread is a failure rather than slow
 
 
 class ManualClock:

@@ -60,7 +60,7 @@ def test_a_closed_task_runs_its_clean_up_once_and_cannot_be_resumed():
 
 
 @given(cut=st.integers(0, 9), seed=st.integers(0, 2**63 - 1))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_a_job_started_again_from_its_last_checkpoint_ends_as_if_never_interrupted(cut, seed):
     checkpoints = []
     whole = run_here(Draws(10, "a"), seed=seed, on_event=checkpoints.append)
@@ -70,7 +70,7 @@ def test_a_job_started_again_from_its_last_checkpoint_ends_as_if_never_interrupt
 
 
 @given(turns=st.lists(st.integers(0, 3), max_size=60), seed=st.integers(0, 2**31))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_jobs_interleaved_in_any_order_give_what_they_give_alone(turns, seed):
     jobs = [Draws(8, key) for key in "abcd"]
     alone = [run_here(job, seed=seed) for job in jobs]

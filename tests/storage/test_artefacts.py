@@ -139,7 +139,7 @@ def test_nothing_is_deleted_while_somebody_is_copying(artefacts):
         deleter.start()
         assert not deleted.wait(0.05)
         assert artefacts.open(artefact.id)
-    assert deleted.wait(10)
+    assert deleted.wait(120)
     deleter.join()
 
 

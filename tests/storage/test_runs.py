@@ -195,6 +195,9 @@ async def test_a_deleted_run_takes_its_jobs_and_its_artefact_with_it(store):
     from loupe.storage.repos.jobs import NewJob
 
     job = await store.jobs.create(NewJob(kind="analysis", name="n", request={}, run_id=run.id))
+    checkpoint = saved(store.artefacts, kind="checkpoint")
+    await store.keep(checkpoint)
+    await store.jobs.checkpoint(job.id, checkpoint.id)
     await store.delete_run(run.id)
     assert store.artefacts.ids() == await store.artefact_records.ids() == set()
     assert (await store.runs.get(repeat.id)).repeat_of is None

@@ -13,8 +13,9 @@ from loupe.storage.errors import NotFound
 from loupe.storage.paths import new_id
 from loupe.storage.records import Page, as_record, search_terms, window, without_nothing
 from loupe.storage.repos.artefacts import drop_if_unused
-from loupe.storage.rows import FINAL_STATES, RunRow, WorkState
+from loupe.storage.rows import FINAL_STATES, Row, RunRow, WorkState
 
+_JOB = Row.metadata.tables["job"].c
 SORTABLE = ("created_at", "finished_at", "name", "model", "state", "author")
 
 
@@ -153,17 +154,20 @@ class Runs:
             items = tuple(as_record(RunRecord, row) for row in await session.scalars(query))
         return Page(items, total or 0, page, limit)
 
-    async def delete(self, id: str) -> str | None:
+    async def delete(self, id: str) -> tuple[str, ...]:
         """Forget a run, and its jobs with it.
 
-        Returns the artefact whose folder may be removed now, because nothing else refers to it. Raises NotFound.
+        Returns the artefacts (its result, its jobs' checkpoints) whose folders may be removed now, because nothing
+        else refers to them. Raises NotFound.
         """
         async with self._database.write() as session:
             row = await _row(session, id)
-            artefact_id = row.artefact_id
+            checkpoints = await session.scalars(select(_JOB.checkpoint_id).where(_JOB.run_id == id))
+            artefacts = sorted({row.artefact_id, *checkpoints} - {None})
             await session.delete(row)
             await session.flush()
-            return await drop_if_unused(session, artefact_id)
+            dropped = [await drop_if_unused(session, artefact) for artefact in artefacts]
+        return tuple(id for id in dropped if id is not None)
 
     async def sweep(self) -> tuple[str, ...]:
         """At a start: runs that were being worked on when the process ended become interrupted; returns their ids."""
