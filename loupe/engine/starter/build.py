@@ -1,6 +1,6 @@
 """`loupe starter build`: from a seed to `assets/starter`, in stages that survive being killed.
 
-    tokenizer -> language_model -> examples -> (reconstructors | verbalizer) -> improvement -> assembly
+    tokenizer -> language_model -> examples -> (reconstructors | verbalizer) -> refinement -> improvement -> assembly
 
 The two reconstructors and the verbalizer do not need each other and train side by side, each in a process of its own on
 half of the cores. Every stage appends what it measured and cost to `log.jsonl` in the work folder.
@@ -47,6 +47,9 @@ class Plan:
     reconstructor: ReconstructorRecipe = field(default_factory=lambda: ReconstructorRecipe(seed=1))
     second_reconstructor: ReconstructorRecipe = field(default_factory=lambda: ReconstructorRecipe(seed=11))
     verbalizer: VerbalizerRecipe = field(default_factory=VerbalizerRecipe)
+    refinement: VerbalizerRecipe = field(
+        default_factory=lambda: VerbalizerRecipe(tokens=3_750_000, matrix_lr=0.012, seed=21)
+    )
     improvement: ImprovementRecipe = field(default_factory=ImprovementRecipe)
     gated: bool = True
 
@@ -67,6 +70,7 @@ class Plan:
             replace(self.reconstructor, tokens=int(self.reconstructor.tokens * scale)),
             replace(self.second_reconstructor, tokens=int(self.second_reconstructor.tokens * scale)),
             replace(self.verbalizer, tokens=int(self.verbalizer.tokens * scale)),
+            replace(self.refinement, tokens=int(self.refinement.tokens * scale)),
             replace(self.improvement, rounds=max(1, int(self.improvement.rounds * scale))),
             gated=False,
         )
@@ -74,7 +78,7 @@ class Plan:
     def seeded(self, seed: int) -> Plan:
         moved = {
             name: replace(getattr(self, name), seed=getattr(self, name).seed + 1_000 * seed)
-            for name in ("reconstructor", "second_reconstructor", "verbalizer", "improvement")
+            for name in ("reconstructor", "second_reconstructor", "verbalizer", "refinement", "improvement")
         }
         language_model = replace(
             self.language_model, seed=self.language_model.seed + 1_000 * seed, first_document=1_000_000 * seed
@@ -96,7 +100,9 @@ def run_stage(name: str, workshop: Workshop, plan: Plan) -> Iterator[StageProgre
         case "reconstructor" | "second_reconstructor":
             return nla_stages.reconstructor(workshop, name, getattr(plan, name))
         case "verbalizer":
-            return nla_stages.verbalizer(workshop, plan.verbalizer)
+            return nla_stages.verbalizer(workshop, name, "language_model", plan.verbalizer)
+        case "refinement":
+            return nla_stages.verbalizer(workshop, name, "verbalizer", plan.refinement)
         case "improvement":
             return nla_stages.improvement(workshop, plan.improvement)
     raise ValueError(f"There is no stage {name!r}.")
@@ -118,7 +124,8 @@ def build_starter(
     for name in ("tokenizer", "language_model", "examples"):
         finish_stage(name, workshop, plan, on_progress)
     _side_by_side((("verbalizer",), ("reconstructor", "second_reconstructor")), workshop, plan, on_progress)
-    finish_stage("improvement", workshop, plan, on_progress)
+    for name in ("refinement", "improvement"):
+        finish_stage(name, workshop, plan, on_progress)
     sizes = Sizes() if scale == 1 else Sizes.small()
     return assemble(workshop, target, on_progress, sizes)
 

@@ -35,7 +35,7 @@ Language model: the last two blocks start as copy heads and the first two look a
 trains, linear heads at block {layer} must tell the state of the story from the residual stream (they are thrown away
 afterwards). This is what makes so small a model carry names and things, and what makes its activations worth explaining;
 a model trained without such heads holds less. Reconstructors: supervised on ground-truth explanations. Verbalizer: supervised,
-then policy gradient with the first reconstructor's cosine as reward. Cost on two CPU cores:
+in two rounds, then policy gradient with the first reconstructor's cosine as reward. Cost on two CPU cores:
 
 | stage | steps | minutes |
 |---|---|---|

@@ -91,20 +91,20 @@ def reconstructor(workshop: Workshop, name: str, recipe: ReconstructorRecipe) ->
         save_reconstructor(model, base.model, words, facts, folder)
 
 
-def verbalizer(workshop: Workshop, recipe: VerbalizerRecipe) -> Iterator[StageProgress]:
-    """The supervised stage; measures every 250 steps whether the verbalizer reads its activation."""
+def verbalizer(workshop: Workshop, name: str, source: str, recipe: VerbalizerRecipe) -> Iterator[StageProgress]:
+    """A supervised round on what `source` left; measures every 250 steps whether the verbalizer reads its input."""
     torch.manual_seed(recipe.seed)
-    (base, words), facts = load_stage(workshop, "language_model"), read_facts(workshop)
-    model = _trainable(base.model)
+    (start, words), facts = load_stage(workshop, source), read_facts(workshop)
+    model = _trainable(start.model)
     prompt = prompt_of(words, facts)
     made, held_out = Examples.load(workshop.result("examples")), held_out_examples(workshop, 96)
-    stream = train_verbalizer(model, words, prompt, made, recipe, workshop.checkpoint("verbalizer"))
+    stream = train_verbalizer(model, words, prompt, made, recipe, workshop.checkpoint(name))
     for step, steps, loss in stream:
         measures = {"loss": loss}
         if step % 250 == 0 or step == steps:
             measures |= {f"loss_{kind}": value for kind, value in blindness(model, words, prompt, held_out).items()}
-        yield StageProgress("verbalizer", step, steps, measures)
-    with workshop.publishing("verbalizer") as folder:
+        yield StageProgress(name, step, steps, measures)
+    with workshop.publishing(name) as folder:
         save_verbalizer(model, words, facts, folder)
 
 
@@ -112,9 +112,9 @@ def improvement(workshop: Workshop, recipe: ImprovementRecipe) -> Iterator[Stage
     """Policy gradient with the first reconstructor's cosine as reward."""
     torch.manual_seed(recipe.seed)
     facts = read_facts(workshop)
-    lm, words = load_stage(workshop, "verbalizer")
+    lm, words = load_stage(workshop, "refinement")
     judge, _ = load_reconstructor(workshop.result("reconstructor"), dtype="fp32")
-    speaker = Verbalizer(lm, load_sidecar(workshop.result("verbalizer"), Role.VERBALIZER))
+    speaker = Verbalizer(lm, load_sidecar(workshop.result("refinement"), Role.VERBALIZER))
     made = Examples.load(workshop.result("examples"))
 
     def sample(vectors: torch.Tensor, samples: int, temperature: float, seed: int) -> list[list[Sample]]:
