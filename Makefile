@@ -26,9 +26,10 @@ $(VENV)/installed: requirements.lock pyproject.toml | $(VENV)/bin/python
 	@touch $@
 
 browser: $(VENV)/installed
-	@if command -v chromium chromium-browser google-chrome >/dev/null || test -n "$(CHROMIUM_PATH)"; then :; \
-	elif command -v apt-get >/dev/null && $(ROOT)apt-get update -qq && $(ROOT)apt-get install -y -qq --no-install-recommends chromium >/dev/null; then :; \
-	else $(PY) -m playwright install chromium; fi
+	@test -n "$(CHROMIUM_PATH)" || command -v chromium >/dev/null || command -v google-chrome >/dev/null || \
+	{ command -v apt-get >/dev/null && $(ROOT)apt-get update -qq && \
+	  $(ROOT)apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null; } || \
+	$(PY) -m playwright install chromium
 
 test: $(VENV)/installed browser
 	OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(PY) -m pytest $(ARGS)

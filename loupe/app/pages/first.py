@@ -18,6 +18,8 @@ from loupe.app.workspace import Workspace
 from loupe.engine.errors import LoupeError
 from loupe.storage.errors import StorageError
 
+PATIENCE_S = 30  # while torch is being imported, or on a busy machine, a page may take longer than NiceGUI's 3 s
+
 
 def register(api: FastAPI) -> None:
     """Add the pages; they find the workspace where the server puts it."""
@@ -27,15 +29,15 @@ def register(api: FastAPI) -> None:
             raise NotReady("The server is starting or stopping. Reload in a moment.")
         return api.state.workspace
 
-    @ui.page("/")
+    @ui.page("/", response_timeout=PATIENCE_S)
     async def first(position: int | None = None) -> None:
         await FirstPage(here()).build(position=position)
 
-    @ui.page("/samples/{id}")
+    @ui.page("/samples/{id}", response_timeout=PATIENCE_S)
     async def sample(id: str, position: int | None = None) -> None:
         await FirstPage(here()).build(sample=id, position=position)
 
-    @ui.page("/runs/{id}")
+    @ui.page("/runs/{id}", response_timeout=PATIENCE_S)
     async def run(request: Request, id: str, position: int | None = None) -> None:
         await FirstPage(here()).build(run=id, position=position)
 

@@ -21,7 +21,7 @@ from loupe.app.services.options import AnalysisOptions
 from loupe.app.services.runs import Result, Runs
 from loupe.app.services.system import versions
 from loupe.app.settings import Settings
-from loupe.engine.errors import BadOption, Cancelled, EmptyText, TextTooLong
+from loupe.engine.errors import BadOption, BrokenText, Cancelled, EmptyText, TextTooLong
 from loupe.storage.repos.runs import NewRun
 from loupe.storage.rows import WorkState
 
@@ -119,13 +119,17 @@ class Analyses:
         live = self.get(id)
         if not live.busy:
             raise Conflict(f"Analysis {id} is {live.state} already.")
+        self._stop(live)
+        await self.wait(id)
+        return live
+
+    def _stop(self, live: LiveRun) -> None:
+        """Ask a run to end. A task that has not begun looks at the mark itself; cancelling it would skip its ending."""
         live.cancelled = True
         if live.handle is not None:
             live.handle.cancel()
-        elif task := self._tasks.get(id):
+        elif live.begun and (task := self._tasks.get(live.id)):
             task.cancel()
-        await self.wait(id)
-        return live
 
     async def wait(self, id: str) -> LiveRun:
         """Until the analysis has ended, however it did."""
@@ -152,13 +156,9 @@ class Analyses:
 
     async def close(self) -> None:
         """Cancel what runs and wait for it."""
-        for id in [live.id for live in self._live.values() if live.busy]:
-            live = self._live[id]
-            live.cancelled = True
-            if live.handle is not None:
-                live.handle.cancel()
-            elif task := self._tasks.get(id):
-                task.cancel()
+        for live in self._live.values():
+            if live.busy:
+                self._stop(live)
         if self._tasks:
             await asyncio.wait(list(self._tasks.values()))
 
@@ -173,6 +173,8 @@ class Analyses:
             raise QueueFull(f"{waiting} analyses wait or run already; at most {limits.queue_limit} are accepted.")
         if not any(content.strip() for content in _contents(options)):
             raise EmptyText("The text is empty. Give at least one word.")
+        for content in (*_contents(options), options.name):
+            _check_whole(content)
         if options.characters > limits.max_text_chars:
             raise TextTooLong(
                 f"The text has {options.characters:,} characters; at most {limits.max_text_chars:,} are accepted."
@@ -222,6 +224,9 @@ class Work:
 
     async def _run(self) -> None:
         live, analyses = self.live, self.analyses
+        live.begun = True
+        if live.cancelled:
+            raise asyncio.CancelledError
         self._stage("loading the model")
         async with analyses.models.use(self.spec) as loaded:
             prepared = await self._prepare(loaded)
@@ -318,6 +323,15 @@ class Work:
     def _stage(self, stage: str) -> None:
         self.live.stage = stage
         self.analyses.bridge.publish(("run", self.live.id), self.live)
+
+
+def _check_whole(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise BrokenText(
+            f"Character {error.start} is U+{ord(text[error.start]):04X}, half of a surrogate pair. Remove it."
+        ) from None
 
 
 def _contents(options: AnalysisOptions) -> list[str]:

@@ -32,6 +32,7 @@ class LiveRun:
     rows: list[dict[str, Any]] = field(default_factory=list)
     result: dict[str, Any] | None = None
     error: dict[str, Any] | None = None
+    begun: bool = False
     cancelled: bool = False
     handle: "JobHandle | None" = None
     created_at: float = field(default_factory=time.monotonic)

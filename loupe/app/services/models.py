@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,12 +65,13 @@ class Models:
             verbalizer, reconstructor = verbalizer or f"{STARTER}/av", reconstructor or f"{STARTER}/ar"
             if not self.catalogue.has_starter:
                 raise NotReady("The starter is not there. Build it with `loupe starter build`, or name another model.")
+        folder = partial(self.catalogue.folder, paths_allowed=paths_allowed)
+        model_folder = folder(model)
         if not verbalizer or not reconstructor:
             missing = "verbalizer" if not verbalizer else "reconstructor"
             raise BadOption(f"{model} needs an NLA pair to be explained: name its {missing} (--{missing}).")
-        folder = lambda name: self.catalogue.folder(name, paths_allowed=paths_allowed)  # noqa: E731 - three uses below
         return PairSpec(
-            model=folder(model),
+            model=model_folder,
             verbalizer=folder(verbalizer),
             reconstructor=folder(reconstructor),
             layer=options.layer,
