@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 SHIPPED = {
     "model": "language_model",
     "nla/av": "improvement",
-    "nla/ar": "reconstructor",
-    "nla/ar2": "second_reconstructor",
+    "nla/ar": "adapted_reconstructor",
+    "nla/ar2": "adapted_second_reconstructor",
 }
 SAMPLES = ("storm_at_sea", "growing_a_plant", "lost_and_searched")
 SAMPLE_SEED = TEST_SEED + 500_000

@@ -1,9 +1,10 @@
 """`loupe starter build`: from a seed to `assets/starter`, in stages that survive being killed.
 
-    tokenizer -> language_model -> examples -> (reconstructors | verbalizer) -> refinement -> improvement -> assembly
+    tokenizer -> language_model -> examples -> (verbalizer | reconstructors) -> refinement
+              -> (improvement | samples -> adapted reconstructors) -> assembly
 
-The two reconstructors and the verbalizer do not need each other and train side by side, each in a process of its own on
-half of the cores. Every stage appends what it measured and cost to `log.jsonl` in the work folder.
+What does not need each other trains side by side, each in a process of its own on half of the cores. Every stage
+appends what it measured and cost to `log.jsonl` in the work folder.
 """
 
 from __future__ import annotations
@@ -50,6 +51,10 @@ class Plan:
     refinement: VerbalizerRecipe = field(
         default_factory=lambda: VerbalizerRecipe(tokens=3_750_000, matrix_lr=0.012, seed=21)
     )
+    samples: int = 12_000
+    adaptation: ReconstructorRecipe = field(
+        default_factory=lambda: ReconstructorRecipe(tokens=1_200_000, matrix_lr=0.006, other_lr=1e-3, seed=31)
+    )
     improvement: ImprovementRecipe = field(default_factory=ImprovementRecipe)
     gated: bool = True
 
@@ -62,23 +67,30 @@ class Plan:
             held_out=max(12, int(self.language_model.held_out * scale)),
             tokens=int(self.language_model.tokens * scale),
         )
-        return Plan(
-            max(300, int(self.tokenizer_documents * scale)),
-            language_model,
-            self.first_example,
-            max(16, int(self.documents * scale)),
-            replace(self.reconstructor, tokens=int(self.reconstructor.tokens * scale)),
-            replace(self.second_reconstructor, tokens=int(self.second_reconstructor.tokens * scale)),
-            replace(self.verbalizer, tokens=int(self.verbalizer.tokens * scale)),
-            replace(self.refinement, tokens=int(self.refinement.tokens * scale)),
-            replace(self.improvement, rounds=max(1, int(self.improvement.rounds * scale))),
+        by_tokens = ("reconstructor", "second_reconstructor", "verbalizer", "refinement", "adaptation")
+        shrunk = {name: replace(recipe := getattr(self, name), tokens=int(recipe.tokens * scale)) for name in by_tokens}
+        return replace(
+            self,
+            tokenizer_documents=max(300, int(self.tokenizer_documents * scale)),
+            language_model=language_model,
+            documents=max(16, int(self.documents * scale)),
+            samples=max(16, int(self.samples * scale)),
+            improvement=replace(self.improvement, rounds=max(1, int(self.improvement.rounds * scale))),
             gated=False,
+            **shrunk,
         )
 
     def seeded(self, seed: int) -> Plan:
         moved = {
             name: replace(getattr(self, name), seed=getattr(self, name).seed + 1_000 * seed)
-            for name in ("reconstructor", "second_reconstructor", "verbalizer", "refinement", "improvement")
+            for name in (
+                "reconstructor",
+                "second_reconstructor",
+                "verbalizer",
+                "refinement",
+                "adaptation",
+                "improvement",
+            )
         }
         language_model = replace(
             self.language_model, seed=self.language_model.seed + 1_000 * seed, first_document=1_000_000 * seed
@@ -103,6 +115,13 @@ def run_stage(name: str, workshop: Workshop, plan: Plan) -> Iterator[StageProgre
             return nla_stages.verbalizer(workshop, name, "language_model", plan.verbalizer)
         case "refinement":
             return nla_stages.verbalizer(workshop, name, "verbalizer", plan.refinement)
+        case "samples":
+            return nla_stages.samples(workshop, plan.samples)
+        case "adapted_reconstructor":
+            return nla_stages.adaptation(workshop, name, "reconstructor", 0, plan.adaptation)
+        case "adapted_second_reconstructor":
+            recipe = replace(plan.adaptation, seed=plan.adaptation.seed + 1)
+            return nla_stages.adaptation(workshop, name, "second_reconstructor", 1, recipe)
         case "improvement":
             return nla_stages.improvement(workshop, plan.improvement)
     raise ValueError(f"There is no stage {name!r}.")
@@ -124,8 +143,9 @@ def build_starter(
     for name in ("tokenizer", "language_model", "examples"):
         finish_stage(name, workshop, plan, on_progress)
     _side_by_side((("verbalizer",), ("reconstructor", "second_reconstructor")), workshop, plan, on_progress)
-    for name in ("refinement", "improvement"):
-        finish_stage(name, workshop, plan, on_progress)
+    finish_stage("refinement", workshop, plan, on_progress)
+    adapting = ("samples", "adapted_reconstructor", "adapted_second_reconstructor")
+    _side_by_side((("improvement",), adapting), workshop, plan, on_progress)
     sizes = Sizes() if scale == 1 else Sizes.small()
     return assemble(workshop, target, on_progress, sizes)
 
