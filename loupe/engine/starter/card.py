@@ -109,7 +109,7 @@ def _rows(scores: dict[str, Any]) -> list[tuple[str, str]]:
         (f"round trip, greedy: fve_nrm ({scores['positions']} tokens)", f"{greedy['fve_nrm']:.3f}"),
         ("the same, read by the second reconstructor", f"{greedy['fve_nrm_second_reconstructor']:.3f}"),
         ("the same with shuffled activations", f"{greedy['fve_nrm_shuffled']:.3f}"),
-        (f"round trip, best of 8: fve_nrm ({best['positions']} tokens)", f"{best['fve_nrm']:.3f}"),
+        (f"round trip, best of 8 at temperature {best['temperature']}: fve_nrm ({best['positions']} tokens)", f"{best['fve_nrm']:.3f}"),
         ("the same, read by the second reconstructor", f"{best['fve_nrm_second_reconstructor']:.3f}"),
         ("mean single sample", f"{best['fve_nrm_mean_sample']:.3f}"),
         ("names mentioned that the text has named so far (greedy)",

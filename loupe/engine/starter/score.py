@@ -25,6 +25,7 @@ from loupe.engine.starter.nla_examples import Case, as_examples, make_cases
 
 TEST_SEED = HELD_OUT_SEED + 1_000_000
 MAX_NEW_TOKENS = 120
+BEST_OF_TEMPERATURE = 0.7
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,13 +148,14 @@ def _best_of(
     speaker: Verbalizer, reader: Reconstructor, second: Reconstructor, cases: list[Case], denominator: float
 ) -> dict[str, float]:
     gold = _gold(cases)
-    groups = _say(speaker, gold, 8, 1.0)
+    groups = _say(speaker, gold, 8, BEST_OF_TEMPERATURE)
     flat = reader.reconstruct([text for group in groups for text in group]).view(len(cases), 8, -1)
     cosines = F.cosine_similarity(flat, gold[:, None], dim=-1)
     chosen = [group[i] for group, i in zip(groups, cosines.argmax(1).tolist(), strict=True)]
     picked = flat[torch.arange(len(cases)), cosines.argmax(1)]
     return {
         "positions": len(cases),
+        "temperature": BEST_OF_TEMPERATURE,
         "fve_nrm": float(_fve(picked, gold, denominator).mean()),
         "fve_nrm_second_reconstructor": float(_fve(second.reconstruct(chosen), gold, denominator).mean()),
         "fve_nrm_mean_sample": float(1 - 2 * (1 - cosines).mean() / denominator),
