@@ -55,12 +55,15 @@ class Engine:
                 self._set(EngineState.READY)
             return self._device
 
-    def close(self) -> None:
-        """Cancel what is left and end the thread."""
-        if self._device is not None:
-            self._device.close(timeout=20)
-            self._device = None
-        self.state = EngineState.ABSENT
+    def close(self, timeout_s: float = 20) -> None:
+        """Cancel what is left and end the thread; a step that does not end in time dies with the process."""
+        device, self._device, self.state = self._device, None, EngineState.ABSENT
+        if device is None:
+            return
+        try:
+            device.close(timeout=timeout_s)
+        except TimeoutError as error:
+            log.warning("the device thread is left behind: %s", error)
 
     def _set(self, state: EngineState) -> None:
         self.state = state
