@@ -4,6 +4,7 @@
     ├── NotFound, Conflict, NotReady
     ├── QueueFull, RateLimited, BodyTooLarge, WaitedTooLong
     ├── SignInNeeded, Forbidden
+    ├── ConsentMissing                  a pickle is opened only with consent to that very file
     ├── PublicWithoutGuard              the server refuses to start
     ├── OfflineRefused, HubUnreachable, HubRefused, RevisionNotFound
     └── ServerUnreachable               the command line found a lock but no server
@@ -91,6 +92,12 @@ class Forbidden(AppError):
     code = "forbidden"
 
 
+class ConsentMissing(AppError):
+    """A pickle was to be opened without consent, or with consent to another file."""
+
+    code = "consent_missing"
+
+
 class PublicWithoutGuard(AppError):
     """A public address was to be bound with neither password nor API key."""
 
@@ -167,6 +174,7 @@ TABLE: dict[type[Exception], Answer] = {
     BodyTooLarge: Answer(413, "The request is too large."),
     SignInNeeded: Answer(401, "Sign in first."),
     Forbidden: Answer(403, "This request is not allowed from there."),
+    ConsentMissing: Answer(403, "A pickle is opened only with consent that names the file."),
     PublicWithoutGuard: Answer(403, "A public address needs a password or an API key."),
     OfflineRefused: Answer(409, "Loupe is set to stay offline."),
     HubUnreachable: Answer(503, "The model hub cannot be reached.", 30),

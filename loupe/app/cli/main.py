@@ -7,7 +7,7 @@ import typer
 from pydantic import ValidationError
 
 from loupe.app import logging as app_logging
-from loupe.app.cli import analyze, backup, doctor, models, runs, serve, starter
+from loupe.app.cli import analyze, backup, convert, doctor, models, runs, serve, starter
 from loupe.app.cli.client import Refused
 from loupe.app.cli.output import print_problem
 from loupe.app.errors import UNEXPECTED, AppError, answer_for, describe, exit_code
@@ -28,6 +28,7 @@ app.command("analyze")(analyze.analyze)
 app.add_typer(models.app, name="models")
 app.add_typer(runs.app, name="runs")
 app.add_typer(starter.app, name="starter")
+app.command("convert")(convert.convert)
 app.command("backup")(backup.backup)
 app.command("restore")(backup.restore)
 app.command("doctor")(doctor.doctor)

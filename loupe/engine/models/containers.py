@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import os
 import zipfile
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 import numpy as np
 
@@ -55,7 +55,7 @@ def _member_has_objects(archive: zipfile.ZipFile, member: str, name: str) -> boo
         return _has_objects(stream, f"{name}/{member}")
 
 
-def _has_objects(stream, name: str) -> bool:  # noqa: ANN001 - a file or a member of an archive
+def _has_objects(stream: IO[bytes], name: str) -> bool:
     """Whether an array's header (magic, version, length, a Python literal) announces Python objects."""
     start = stream.read(8)
     width = 2 if start[6:7] == b"\x01" else 4

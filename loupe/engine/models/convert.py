@@ -50,7 +50,7 @@ _DTYPES = {
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A checkpoint without its pickle: `tensors` by name, the other `values` as JSON knows them, and what was changed."""
+    """A checkpoint without its pickle: `tensors` by name, other `values` as JSON knows them, and what was changed."""
 
     tensors: dict[str, Tensor]
     values: Any
@@ -86,11 +86,11 @@ def flatten(loaded: object) -> Checkpoint:
             raise UnknownFormat(f"Two tensors of the file would both be named {name!r}.")
         tensors[name] = _checked(name, tensor)
     notes = (*walk.notes, *_sharing(tensors), *_strides(tensors))
-    return Checkpoint(tensors, None if values is _NOTHING else values, ".".join(prefix), notes)
+    return Checkpoint(tensors, {} if values is _NOTHING else values, ".".join(prefix), notes)
 
 
 def encode(tensors: Mapping[str, Tensor]) -> Iterator[bytes]:
-    """A safetensors file in pieces: eight bytes of length, the header as JSON, then the tensors, widest dtypes first."""
+    """A safetensors file in pieces: eight bytes of length, the header as JSON, the tensors, widest dtypes first."""
     ordered = sorted(tensors.items(), key=lambda item: (-item[1].element_size(), item[0]))
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     end = 0
@@ -187,7 +187,7 @@ def _strides(tensors: Mapping[str, Tensor]) -> Iterator[str]:
 
 
 def _bytes_of(tensor: Tensor) -> Iterator[bytes]:
-    view = memoryview(tensor.contiguous().flatten().view(torch.uint8).numpy())
+    view = tensor.contiguous().flatten().view(torch.uint8).numpy().data
     for start in range(0, len(view), _CHUNK):
         yield bytes(view[start : start + _CHUNK])
 
