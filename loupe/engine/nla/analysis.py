@@ -122,6 +122,7 @@ class _Run:
         on_cpu = job.pair.reconstructor.trunk.device.type == "cpu"
         self.text_pace = Pace(ctx.slice_budget_s, first=64, most=256 if on_cpu else 2048)
         self.kl_pace = Pace(ctx.slice_budget_s, first=32, most=128)
+        self.rebuilt: dict[str, Tensor] = {}
         self.done: dict[int, PositionResult] = {}
         self.ticket = job.batch.submit(self.vectors, self.request.sampling, self.question.positions)
 
@@ -131,6 +132,7 @@ class _Run:
         since = self.ctx.clock()
         while len(self.done) < len(self.question.positions):
             self.job.batch.step_budget_s = self.ctx.slice_budget_s
+            self.job.batch.available_bytes = self.ctx.memory.available
             if not self.ticket.done:
                 self.job.batch.advance()
             self.ticket.raise_if_failed()
@@ -171,6 +173,12 @@ class _Run:
     def _finish(self, group: Sequence[int]) -> Steps[None]:
         """Score, weigh and read out a group of positions whose rollouts are complete."""
         explained = [[_explained(rollout) for rollout in self.ticket.rollouts(index)] for index in group]
+        self.rebuilt = {}
+        if self.request.best_of == 1:  # the winners are known already: their variants share their forwards
+            texts = [one.text for (one,) in explained]
+            yield from self._reconstruct(
+                [*texts, *(text for whole in texts for text in without_each(whole, self.unit))]
+            )
         rebuilt, scores = yield from self._score(group, explained)
         best = [_best(own) for own in scores]
         winners = [texts[choice].text for texts, choice in zip(explained, best, strict=True)]
@@ -215,9 +223,12 @@ class _Run:
         return values
 
     def _reconstruct(self, texts: Sequence[str]) -> Steps[Float[Tensor, "texts d_model"]]:
-        steps = self.job.pair.reconstructor.reconstruct_steps(texts, self.text_pace.size)
+        """Reconstructions of texts; within a group of positions no text is run twice."""
+        missing = [text for text in dict.fromkeys(texts) if text not in self.rebuilt]
+        steps = self.job.pair.reconstructor.reconstruct_steps(missing, self.text_pace.size)
         rebuilt = yield from paced(steps, self.text_pace, self.ctx, self._progress())
-        return rebuilt.to(self.vectors.device)
+        self.rebuilt.update(zip(missing, rebuilt.to(self.vectors.device), strict=True))
+        return torch.stack([self.rebuilt[text] for text in texts]) if texts else self.vectors[:0]
 
     def _scores(self, rebuilt: Tensor, gold: Tensor) -> list[Scores]:
         return score(rebuilt, gold, mse_scale=self.job.pair.reconstructor.mse_scale, denominator=self.denominator)

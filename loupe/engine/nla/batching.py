@@ -114,6 +114,7 @@ class VerbalizerBatch:
     `max_rows` bounds the rows that decode together, and with them the memory (default: 128 on the CPU, where more rows
     are no faster, else 512). With `step_budget_s` (settable at any time) a step is kept within
     that many seconds: the number of rows grows while steps are short and shrinks, by not admitting, when they are long.
+    With `available_bytes` (likewise) new rows take at most half of what it returns; one vector always starts.
     """
 
     def __init__(
@@ -130,6 +131,7 @@ class VerbalizerBatch:
             raise BadOption(f"max_rows must be at least 1, got {max_rows}.")
         self.verbalizer = verbalizer
         self.step_budget_s = step_budget_s
+        self.available_bytes: Callable[[], int] | None = None
         self.decode_steps = 0
         self._clock = clock
         self._tickets: list[Ticket] = []
@@ -189,11 +191,19 @@ class VerbalizerBatch:
             return None
         ticket = min(waiting, key=lambda ticket: (ticket.running, ticket.tokens))
         rollouts = ticket.sampling.rollouts
-        room = (self._row_limit.rows(self.step_budget_s) - len(self._rows)) // rollouts
+        room = min(self._row_limit.rows(self.step_budget_s) - len(self._rows), self._rows_that_fit(ticket)) // rollouts
         if room < 1 and self._rows:
             return None
         count = min(max(room, 1), len(ticket.waiting), self._prefill_size())
         return ticket, [ticket.waiting.popleft() for _ in range(count)]
+
+    def _rows_that_fit(self, ticket: Ticket) -> int:
+        """Rows of this ticket whose keys and values fit into half the available memory."""
+        if self.available_bytes is None:
+            return self._row_limit.most
+        tokens = self.verbalizer.suffix_length + ticket.sampling.max_new_tokens
+        per_row = self.verbalizer.bytes_per_token * tokens
+        return int(self.available_bytes() / 2 / per_row)
 
     def _prefill_size(self) -> int:
         """Vectors whose suffixes make one forward that fits the step budget, at the rate seen so far."""

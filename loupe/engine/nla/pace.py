@@ -36,11 +36,11 @@ class RowLimit:
     """How many rows may decode together so that a step keeps its budget: doubled while cheap, halved when too dear."""
 
     def __init__(self, most: int) -> None:
-        self._most = most
+        self.most = most
         self._limit = min(16, most)
 
     def rows(self, budget_s: float | None) -> int:
-        return self._most if budget_s is None else self._limit
+        return self.most if budget_s is None else self._limit
 
     def observe(self, rows: int, seconds: float, budget_s: float | None) -> None:
         if budget_s is None:
@@ -48,7 +48,7 @@ class RowLimit:
         if seconds > budget_s:
             self._limit = max(1, min(rows, self._limit) * 3 // 4)
         elif seconds < budget_s / 2 and rows * 2 > self._limit:
-            self._limit = min(self._most, self._limit * 2)
+            self._limit = min(self.most, self._limit * 2)
 
 
 def paced(

@@ -23,7 +23,7 @@ from torch import Tensor
 from loupe.engine.errors import CorruptFile, DepthDrift, SidecarUnreadable, TokenizerDrift, UnknownFormat, WidthMismatch
 from loupe.engine.models.language_model import LanguageModel
 from loupe.engine.models.loading import load_trunk
-from loupe.engine.models.weights import check_safetensors
+from loupe.engine.models.weights import check_safetensors, refuse_pickle
 from loupe.engine.nla.metrics import Denominator, Scores, score
 from loupe.engine.nla.paths import Context, causal, run_path, weights_version
 from loupe.engine.nla.sidecar import Role, Sidecar, fill_template, load_sidecar, require_mse_scale
@@ -173,9 +173,11 @@ def load_reconstructor(
 
 
 def load_value_head(folder: Path, trunk: LanguageModel) -> Float[Tensor, "rows columns"]:
-    """The matrix beside a reconstructor's weights. Raises UnknownFormat (missing), CorruptFile."""
+    """The matrix beside a reconstructor's weights. Raises UnknownFormat (missing), UnsafeFile, CorruptFile."""
     file = folder / HEAD_NAME
     if not file.is_file():
+        for other in folder.glob("value_head.*"):
+            refuse_pickle(other)
         raise UnknownFormat(
             f"{folder} has no {HEAD_NAME}. The trained d x d head of a reconstructor ships in that file and cannot be "
             "derived from the other weights."

@@ -98,6 +98,12 @@ class Verbalizer:
         """Prompt tokens from the slot on."""
         return len(self.prompt.ids) - self.prompt.slot
 
+    @property
+    def bytes_per_token(self) -> int:
+        """Memory of one cached token of one row, all layers."""
+        beginning = self.beginning()
+        return sum(tensor[0, :, 0].nbytes for pair in beginning.layers for tensor in pair)
+
     @torch.no_grad()
     def beginning(self) -> Context:
         """Keys and values of everything before the slot, computed once per state of the weights."""

@@ -235,6 +235,20 @@ def test_the_number_of_rows_follows_the_step_budget(verbalizer):
     assert 10 <= most <= 32
 
 
+def test_rows_wait_for_memory_but_one_vector_always_starts(verbalizer):
+    batch = VerbalizerBatch(verbalizer)
+    sampling = Sampling(max_new_tokens=4, rollouts=2)
+    per_row = verbalizer.bytes_per_token * (verbalizer.suffix_length + 4)
+    assert verbalizer.bytes_per_token == 4 * 2 * 2 * 8 * 4  # layers, keys and values, kv heads, head_dim, fp32
+    batch.available_bytes = lambda: 2 * 5 * per_row
+    ticket = batch.submit(vectors(7), sampling)
+    batch.advance()
+    assert batch.rows == 4
+    batch.available_bytes = lambda: 0
+    run(batch)
+    assert ticket.done
+
+
 def test_the_beginning_is_computed_once_and_again_after_a_weight_changed(tmp_path):
     _, pair = write_pair(tmp_path, "llama").load()
     verbalizer = pair.verbalizer

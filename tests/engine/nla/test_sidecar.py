@@ -243,6 +243,9 @@ def test_a_value_head_is_required_whole_and_square(folders: PairFolders):
     file.unlink()
     with pytest.raises(errors.UnknownFormat, match="value_head"):
         load_reconstructor(folders.ar)
+    (folders.ar / "value_head.pt").write_bytes(b"")
+    with pytest.raises(errors.UnsafeFile, match="loupe convert"):
+        load_reconstructor(folders.ar)
 
 
 def test_pair_and_model_must_have_one_width(folders: PairFolders):
