@@ -30,7 +30,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -83,8 +83,7 @@ class Measured:
     share: float
     limit_seconds: float
     matmul_gflops: float
-    peak_mib: float = 0.0
-    details: dict[str, float] = field(default_factory=dict)
+    peak_mib: float
 
 
 # --- a random pair in the public format -------------------------------------------------------------------------------
@@ -232,7 +231,10 @@ def kl_loupe(task: Task) -> tuple[float, float]:
     vectors = task.vectors
     for _ in range(3):
         kl_of_replacement(task.model, task.ids, task.pair.layer, vectors.flip(0))
-    return 3.0, 0.0
+    model, count = task.model, len(task.ids)
+    above = 1 - (task.pair.layer + 1) / model.n_layers
+    work = 2.0 * (weights(model.blocks) * count * (1 + above) + model.vocab_size * model.d_model * 2 * count)
+    return 3.0, 3 * work
 
 
 def kl_plain(task: Task, share: float) -> tuple[float, float]:
@@ -240,7 +242,9 @@ def kl_plain(task: Task, share: float) -> tuple[float, float]:
     positions = range(0, len(task.ids), max(1, round(1 / share)))
     for position in positions:
         naive_kl(task.model, task.ids, task.pair.layer, position, vectors[position], vectors[-1 - position])
-    return len(positions) / len(task.ids), 0.0
+    model, tokens = task.model, 2 * len(positions) * len(task.ids)
+    work = 2.0 * tokens * (weights(model.blocks) + model.vocab_size * model.d_model)
+    return len(positions) / len(task.ids), work
 
 
 @torch.no_grad()
@@ -306,9 +310,12 @@ def _plain_cost(task: Task, positions: int, made: int, trunk_tokens: int) -> tup
 def flops(task: Task, verbalizer_tokens: int, head_tokens: int, trunk_tokens: int) -> float:
     """2 FLOP per weight and token-forward; attention itself is not counted."""
     lm, trunk = task.pair.verbalizer.lm, task.pair.reconstructor.trunk
-    blocks = [sum(weight.numel() for weight in model.blocks.parameters()) for model in (lm, trunk)]
     head = lm.vocab_size * lm.d_model
-    return 2.0 * (blocks[0] * verbalizer_tokens + head * head_tokens + blocks[1] * trunk_tokens)
+    return 2.0 * (weights(lm.blocks) * verbalizer_tokens + head * head_tokens + weights(trunk.blocks) * trunk_tokens)
+
+
+def weights(module: torch.nn.Module) -> int:
+    return sum(weight.numel() for weight in module.parameters())
 
 
 def finish(steps: Generator[Any, None, Any]) -> Any:
