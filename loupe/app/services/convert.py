@@ -19,8 +19,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -48,7 +49,7 @@ class Source:
     path: Path
     sha256: str
     size_bytes: int
-    file: BinaryIO
+    file: BufferedReader
 
 
 @dataclass(frozen=True, slots=True)

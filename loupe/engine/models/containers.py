@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import os
 import zipfile
-from typing import IO, BinaryIO
+from io import BufferedReader, BytesIO
 
 import numpy as np
 
@@ -20,7 +20,7 @@ _ZIP, _NPY = b"PK\x03\x04", b"\x93NUMPY"
 _LONGEST_HEADER = 1 << 16
 
 
-def check_convertible(stream: BinaryIO, name: str) -> None:
+def check_convertible(stream: BufferedReader | BytesIO, name: str) -> None:
     """Whether a file may be a PyTorch checkpoint; `stream` is read here and there, and left at its start.
 
     Raises BadInput (safetensors or plain numpy: nothing to convert), UnsafeFile (object arrays), CorruptFile (cut off).
@@ -34,13 +34,13 @@ def check_convertible(stream: BinaryIO, name: str) -> None:
     if head.startswith(_ZIP):
         _check_archive(stream, name)
     elif head.startswith(_NPY):
-        _refuse_numpy(name, has_objects=_has_objects(stream, name))
+        _refuse_numpy(name, has_objects=_has_objects(stream.read(_LONGEST_HEADER), name))
     elif head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= size - 8:
         raise BadInput(f"{name} is safetensors already, whatever its name ends in: there is nothing to convert.")
     stream.seek(0)
 
 
-def _check_archive(stream: BinaryIO, name: str) -> None:
+def _check_archive(stream: BufferedReader | BytesIO, name: str) -> None:
     try:
         with zipfile.ZipFile(stream) as archive:
             arrays = [each for each in archive.namelist() if each.endswith(".npy")]
@@ -52,16 +52,15 @@ def _check_archive(stream: BinaryIO, name: str) -> None:
 
 def _member_has_objects(archive: zipfile.ZipFile, member: str, name: str) -> bool:
     with archive.open(member) as stream:
-        return _has_objects(stream, f"{name}/{member}")
+        return _has_objects(stream.read(_LONGEST_HEADER), f"{name}/{member}")
 
 
-def _has_objects(stream: IO[bytes], name: str) -> bool:
+def _has_objects(start: bytes, name: str) -> bool:
     """Whether an array's header (magic, version, length, a Python literal) announces Python objects."""
-    start = stream.read(8)
-    width = 2 if start[6:7] == b"\x01" else 4
-    length = int.from_bytes(stream.read(width), "little")
+    begin = 10 if start[6:7] == b"\x01" else 12
+    length = int.from_bytes(start[8:begin], "little")
     try:
-        header = ast.literal_eval(stream.read(min(length, _LONGEST_HEADER)).decode("utf-8").strip())
+        header = ast.literal_eval(start[begin : begin + length].decode("utf-8").strip())
         return np.lib.format.descr_to_dtype(header["descr"]).hasobject
     except (ValueError, SyntaxError, TypeError, KeyError, RecursionError, MemoryError) as error:
         raise CorruptFile(f"{name} has no readable array header: download it again.") from error
