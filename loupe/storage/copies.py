@@ -10,13 +10,16 @@ from loupe.storage.errors import CorruptDatabase
 def copy_database(source: Path, target: Path) -> None:
     """A consistent copy of a database that others may be writing to; the copy is checked, and removed if it is bad.
 
+    It is made in one step, from one view: in several, SQLite begins again whenever somebody writes in between, and a
+    busy database would never be copied. Writers do not wait for a view.
+
     The source is opened for reading only: SQLite would otherwise throw away the log of a database that it cannot
     read, which may be the better half of it. Raises sqlite3.Error, CorruptDatabase.
     """
     try:
         readable = sqlite3.connect(f"{source.as_uri()}?mode=ro", uri=True)
         with closing(readable) as live, closing(sqlite3.connect(target)) as copy:
-            live.backup(copy, pages=256, sleep=0.001)
+            live.backup(copy)
             copy.execute("PRAGMA journal_mode=DELETE")
             check(copy, source)
     except BaseException:
