@@ -13,12 +13,13 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.app.conftest import lay_out_starter
 
 READY = "document.body.dataset.ready === 'true'"
-PATIENCE_S = 240
+PATIENCE_S = 240  # a busy machine makes these tests slow, not wrong
+expect.set_options(timeout=PATIENCE_S * 1000)
 
 
 @dataclass(slots=True)
