@@ -173,7 +173,7 @@ class Analyses:
             raise QueueFull(f"{waiting} analyses wait or run already; at most {limits.queue_limit} are accepted.")
         if not any(content.strip() for content in _contents(options)):
             raise EmptyText("The text is empty. Give at least one word.")
-        for content in (*_contents(options), options.name):
+        for content in _contents(options):
             _check_whole(content)
         if options.characters > limits.max_text_chars:
             raise TextTooLong(
