@@ -96,7 +96,7 @@ class AnalyseBox:
         self.problem.set_content("")
         if not self.text.value:
             self.text.value = live.options.text or ""
-        self.said.set_content("Started.")
+        self.said.set_content('<span class="sr">Started.</span>')
         self.update(live)
 
     def update(self, live: LiveRun) -> None:

@@ -57,7 +57,7 @@ class LiveRun:
     @property
     def seconds_left(self) -> float | None:
         """Estimated from the positions finished so far; None before the second one and after the end."""
-        if not self.busy or self.first_at is None or self.done < 2 or not self.positions:
+        if not self.busy or self.first_at is None or not 2 <= self.done < len(self.positions):
             return None
         rate = (time.monotonic() - self.first_at) / (self.done - 1)
         return rate * (len(self.positions) - self.done)
