@@ -398,8 +398,12 @@ def compare(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
         ways = {way: in_own_process(way, folder, rollouts, options, shares.get(way, 1.0)) for way in _WAYS}
         results[f"k={rollouts}"] = {"ways": ways, "ratios": _ratios(ways)}
     kl = {way: in_own_process(way, folder, 1, options, 0.25) for way in ("kl_loupe", "kl_plain")}
-    results["kl"] = {"ways": kl, "ratio": round(kl["kl_plain"]["seconds"] / kl["kl_loupe"]["seconds"], 1)}
+    results["kl"] = {"ways": kl, "ratio": _over(kl, "seconds"), "ratio_cpu": _over(kl, "cpu_seconds")}
     return results
+
+
+def _over(kl: dict[str, dict[str, Any]], clock: str) -> float:
+    return round(kl["kl_plain"][clock] / kl["kl_loupe"][clock], 1)
 
 
 _WAYS = ("loupe", "one_by_one", "plain")
@@ -407,13 +411,14 @@ _WAYS = ("loupe", "one_by_one", "plain")
 
 def _ratios(ways: dict[str, dict[str, Any]]) -> dict[str, float]:
     ours = ways["loupe"]
-    return {
-        "over_one_by_one": round(ways["one_by_one"]["seconds"] / ours["seconds"], 2),
-        "over_plain": round(ways["plain"]["seconds"] / ours["seconds"], 2),
-        "over_plain_cpu": round(ways["plain"]["cpu_seconds"] / ours["cpu_seconds"], 2),
-        "of_limit": round(ours["limit_seconds"] / ours["seconds"], 2),
-        "memory_of_plain": round(ours["peak_mib"] / ways["plain"]["peak_mib"], 2),
+    ratios = {
+        f"over_{way}{suffix}": round(ways[way][clock] / ours[clock], 2)
+        for way in ("one_by_one", "plain")
+        for suffix, clock in (("", "seconds"), ("_cpu", "cpu_seconds"))
     }
+    ratios["of_limit"] = round(ours["limit_seconds"] / ours["seconds"], 2)
+    ratios["memory_of_plain"] = round(ours["peak_mib"] / ways["plain"]["peak_mib"], 2)
+    return ratios
 
 
 def main() -> None:
