@@ -25,7 +25,7 @@ SHIPPED = {
     "nla/ar": "adapted_reconstructor",
     "nla/ar2": "adapted_second_reconstructor",
 }
-SAMPLES = ("storm_at_sea", "growing_a_plant", "lost_and_searched")
+SAMPLES = ("storm_at_sea", "handing_over", "story_of_a_skill")
 SAMPLE_SEED = TEST_SEED + 500_000
 SIZE_LIMIT = 20 * 2**20
 
@@ -59,16 +59,32 @@ def assemble(
 
 
 def write_sample_runs(folder: Path) -> None:
-    """Analyse held-out stories with best of four and word salience, as a user would, and keep the exported results."""
+    """Analyse held-out stories with best of two, as a user would, and keep the exported results."""
     model = load_model(folder / "model", dtype="fp32")
     pair = load_pair(model, folder / "nla/av", folder / "nla/ar", dtype="fp32")
-    plots = {plot.name: plot for plot in PLOTS}
+    plots = {plot.name.replace(" ", "_"): plot for plot in PLOTS}
     for number, name in enumerate(SAMPLES, start=1):
         text = write_document(SAMPLE_SEED + number, plot=plots[name]).text
         request = AnalysisRequest(
-            text=text, best_of=4, temperature=0.8, seed=number, max_new_tokens=120, salience="word"
+            text=text,
+            best_of=2,
+            temperature=0.8,
+            seed=number,
+            max_new_tokens=120,
+            salience="line",
+            logit_lens_k=5,
+            next_token_k=5,
         )
         result = run_here(AnalysisJob(model, pair, request))
         (folder / "runs" / f"{number}-{name.replace('_', '-')}.json").write_text(
-            json.dumps(result.to_json(), ensure_ascii=False), encoding="utf-8"
+            json.dumps(_short(result.to_json()), ensure_ascii=False, separators=(",", ":")), encoding="utf-8"
         )
+
+
+def _short(value: Any) -> Any:
+    """The same JSON with numbers at six significant digits, as much as a page ever shows."""
+    if isinstance(value, float):
+        return float(f"{value:.6g}")
+    if isinstance(value, dict):
+        return {key: _short(item) for key, item in value.items()}
+    return [_short(item) for item in value] if isinstance(value, list | tuple) else value

@@ -25,7 +25,7 @@ from loupe.engine.starter.nla_examples import Case, as_examples, make_cases
 
 TEST_SEED = HELD_OUT_SEED + 1_000_000
 MAX_NEW_TOKENS = 120
-BEST_OF_TEMPERATURE = 0.7
+BEST_OF_TEMPERATURE = 1.0
 
 
 @dataclass(frozen=True, slots=True)
