@@ -60,7 +60,7 @@ def stop_server(server: Server) -> str:
     return out.decode()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # closed before async tests run: a sync Playwright holds the loop
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One server for all browser tests; it must not have logged an error by the end."""
     root = tmp_path_factory.mktemp("served")
@@ -74,7 +74,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     assert " error " not in log and "Traceback" not in log, log
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # closed before async tests run: a sync Playwright holds the loop
 def browser() -> Iterator[Browser]:
     """CHROMIUM_PATH, else a chromium on the PATH, else Playwright's own."""
     names = filter(None, [os.environ.get("CHROMIUM_PATH"), "chromium", "chromium-browser", "google-chrome"])
