@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 SHIPPED = {
     "model": "language_model",
-    "nla/av": "improvement",
+    "nla/av": "second_improvement",
     "nla/ar": "adapted_reconstructor",
     "nla/ar2": "adapted_second_reconstructor",
 }

@@ -1,7 +1,7 @@
 """`loupe starter build`: from a seed to `assets/starter`, in stages that survive being killed.
 
     tokenizer -> language_model -> examples -> (verbalizer | reconstructors) -> refinement
-              -> (improvement | samples -> adapted reconstructors) -> assembly
+              -> (improvement | samples -> adapted reconstructors) -> second_improvement -> assembly
 
 What does not need each other trains side by side, each in a process of its own on half of the cores. Every stage
 appends what it measured and cost to `log.jsonl` in the work folder.
@@ -56,6 +56,7 @@ class Plan:
         default_factory=lambda: ReconstructorRecipe(tokens=1_200_000, matrix_lr=0.006, other_lr=1e-3, seed=31)
     )
     improvement: ImprovementRecipe = field(default_factory=ImprovementRecipe)
+    second_improvement: ImprovementRecipe = field(default_factory=lambda: ImprovementRecipe(rounds=50, seed=103))
     gated: bool = True
 
     def scaled(self, scale: float) -> Plan:
@@ -76,6 +77,9 @@ class Plan:
             documents=max(16, int(self.documents * scale)),
             samples=max(16, int(self.samples * scale)),
             improvement=replace(self.improvement, rounds=max(1, int(self.improvement.rounds * scale))),
+            second_improvement=replace(
+                self.second_improvement, rounds=max(1, int(self.second_improvement.rounds * scale))
+            ),
             gated=False,
             **shrunk,
         )
@@ -90,6 +94,7 @@ class Plan:
                 "refinement",
                 "adaptation",
                 "improvement",
+                "second_improvement",
             )
         }
         language_model = replace(
@@ -123,7 +128,10 @@ def run_stage(name: str, workshop: Workshop, plan: Plan) -> Iterator[StageProgre
             recipe = replace(plan.adaptation, seed=plan.adaptation.seed + 1)
             return nla_stages.adaptation(workshop, name, "second_reconstructor", 1, recipe)
         case "improvement":
-            return nla_stages.improvement(workshop, plan.improvement)
+            return nla_stages.improvement(workshop, name, "refinement", "reconstructor", plan.improvement)
+        case "second_improvement":
+            recipe = plan.second_improvement
+            return nla_stages.improvement(workshop, name, "improvement", "adapted_reconstructor", recipe)
     raise ValueError(f"There is no stage {name!r}.")
 
 
@@ -146,6 +154,7 @@ def build_starter(
     finish_stage("refinement", workshop, plan, on_progress)
     adapting = ("samples", "adapted_reconstructor", "adapted_second_reconstructor")
     _side_by_side((("improvement",), adapting), workshop, plan, on_progress)
+    finish_stage("second_improvement", workshop, plan, on_progress)
     sizes = Sizes() if scale == 1 else Sizes.small()
     return assemble(workshop, target, on_progress, sizes)
 

@@ -33,9 +33,9 @@ say what the text has not revealed. Held-out documents come from seeds that no s
 ## Recipe
 Language model: the last two blocks start as copy heads and the first two look a fixed number of tokens back; while it
 trains, linear heads at block {layer} must tell the state of the story from the residual stream (they are thrown away
-afterwards). This is what makes so small a model carry names and things, and what makes its activations worth explaining;
-a model trained without such heads holds less. Reconstructors: supervised on ground-truth explanations, then also on samples of the verbalizer, each on its own half. Verbalizer: supervised,
-in two rounds, then policy gradient with the first reconstructor's cosine as reward. Cost on two CPU cores:
+afterwards). This is what makes so small a model carry names and things, and its activations readable.
+Reconstructors: supervised on ground-truth explanations, then also on samples of the verbalizer, each on its own half.
+Verbalizer: supervised in two rounds, then two rounds of policy gradient with the first reconstructor's cosine as reward. Cost on two CPU cores:
 
 | stage | steps | minutes |
 |---|---|---|

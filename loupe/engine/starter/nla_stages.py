@@ -145,13 +145,15 @@ def verbalizer(workshop: Workshop, name: str, source: str, recipe: VerbalizerRec
         save_verbalizer(model, words, facts, folder)
 
 
-def improvement(workshop: Workshop, recipe: ImprovementRecipe) -> Iterator[StageProgress]:
-    """Policy gradient with the first reconstructor's cosine as reward."""
+def improvement(
+    workshop: Workshop, name: str, source: str, reader: str, recipe: ImprovementRecipe
+) -> Iterator[StageProgress]:
+    """Policy gradient on the verbalizer that `source` left, with the cosine of the reconstructor `reader` as reward."""
     torch.manual_seed(recipe.seed)
     facts = read_facts(workshop)
-    lm, words = load_stage(workshop, "refinement")
-    judge, _ = load_reconstructor(workshop.result("reconstructor"), dtype="fp32")
-    speaker = Verbalizer(lm, load_sidecar(workshop.result("refinement"), Role.VERBALIZER))
+    lm, words = load_stage(workshop, source)
+    judge, _ = load_reconstructor(workshop.result(reader), dtype="fp32")
+    speaker = Verbalizer(lm, load_sidecar(workshop.result(source), Role.VERBALIZER))
     made = Examples.load(workshop.result("examples"))
 
     def sample(vectors: torch.Tensor, samples: int, temperature: float, seed: int) -> list[list[Sample]]:
@@ -164,13 +166,13 @@ def improvement(workshop: Workshop, recipe: ImprovementRecipe) -> Iterator[Stage
 
     stream = improve_verbalizer(
         _trainable(lm.model), words, prompt_of(words, facts), made, sample, judge.reconstruct, recipe,
-        workshop.checkpoint("improvement"),
+        workshop.checkpoint(name),
     )  # fmt: skip
     for turn in stream:
         fve = [1 - 2 * (1 - value) / facts.fve_denominator for value in (turn.mean_cosine, turn.best_cosine)]
         measures = {"fve_mean": fve[0], "fve_best": fve[1], "readable": turn.readable}
-        yield StageProgress("improvement", turn.done, turn.rounds, measures)
-    with workshop.publishing("improvement") as folder:
+        yield StageProgress(name, turn.done, turn.rounds, measures)
+    with workshop.publishing(name) as folder:
         save_verbalizer(lm.model, words, facts, folder)
 
 

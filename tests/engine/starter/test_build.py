@@ -63,7 +63,15 @@ def test_sample_runs_explain_every_token_of_a_held_out_story(built):
 def test_building_again_repeats_no_finished_stage(built):
     _, work, _ = built
     again: list[StageProgress] = []
-    for name in ("tokenizer", "language_model", "examples", "reconstructor", "verbalizer", "refinement", "improvement"):
+    for name in (
+        "tokenizer",
+        "language_model",
+        "examples",
+        "reconstructor",
+        "verbalizer",
+        "refinement",
+        "second_improvement",
+    ):
         finish_stage(name, Workshop(work), Plan().scaled(0.002), again.append)
     assert again == []
 
