@@ -127,7 +127,7 @@ def _from_folder(
     weight_files(folder)
     options = _dtype_options(dtype, torch.device(device))
     try:
-        with _without_progress_bar():
+        with _quietly():
             loaded: Any = _auto_class(config).from_pretrained(
                 folder,
                 config=config,
@@ -156,15 +156,17 @@ def _auto_class(config: PreTrainedConfig) -> Any:
 
 
 @contextmanager
-def _without_progress_bar() -> Iterator[None]:
-    """Transformers draws on stderr; progress belongs to whoever loads."""
+def _quietly() -> Iterator[None]:
+    """Transformers draws on stderr; progress belongs to whoever loads, and missing parts are checked here."""
     from transformers.utils import logging
 
-    shown = logging.is_progress_bar_enabled()
+    shown, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
+    logging.set_verbosity_error()
     try:
         yield
     finally:
+        logging.set_verbosity(verbosity)
         if shown:
             logging.enable_progress_bar()
 

@@ -156,7 +156,7 @@ def build_starter(
     _side_by_side((("improvement",), adapting), workshop, plan, on_progress)
     finish_stage("second_improvement", workshop, plan, on_progress)
     sizes = Sizes() if scale == 1 else Sizes.small()
-    return assemble(workshop, target, on_progress, sizes)
+    return assemble(workshop, target, on_progress, sizes, limited=plan.gated)
 
 
 def finish_stage(name: str, workshop: Workshop, plan: Plan, on_progress: OnProgress) -> None:
