@@ -121,10 +121,11 @@ def _add_pages(app: FastAPI, settings: Settings, secret: str, data_dir: DataDir)
     os.environ.setdefault("MATPLOTLIB", "false")
     from nicegui import ui
 
-    from loupe.app.pages import first, theme
+    from loupe.app.pages import analysis, features, steering, theme, training
 
     theme.install()
-    first.register(app)
+    for room in (analysis, training, features, steering):
+        room.register(app)
     ui.run_with(
         app,
         title="Loupe",

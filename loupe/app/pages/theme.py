@@ -1,14 +1,9 @@
-"""Colours, fonts and the frame every page stands in."""
+"""Colours, fonts and scripts: the assets every page uses."""
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from nicegui import app, ui
-
-from loupe.app.services.engine import EngineState
-from loupe.app.workspace import Workspace
 
 ASSETS_URL = "/assets"
 
@@ -41,57 +36,3 @@ def install() -> None:
         f'<script src="{ASSETS_URL}/js/loupe.js?v={version}"></script>',
         shared=True,
     )
-
-
-@contextmanager
-def frame(workspace: Workspace, title: str) -> Iterator[None]:
-    """Header with the way home, what the device does, and the choice of theme; the page goes below."""
-    ui.page_title(f"{title} · Loupe" if title else "Loupe")
-    dark = ui.dark_mode(app.storage.user.get("dark", True))
-    ui.query("body").classes("loupe")
-    with ui.element("header").classes("topbar"):
-        ui.html(
-            f'<a class="brand" href="/" data-testid="home" aria-label="Loupe, home">'
-            f'<img src="{ASSETS_URL}/icons/loupe.svg" alt="" width="26" height="26">Loupe</a>',
-            sanitize=False,
-        )
-        ui.space()
-        _status_chip(workspace)
-        button = ui.button(icon="contrast", color=None).props(
-            'flat round dense aria-label="Switch between dark and light"'
-        )
-        button.props("data-testid=theme").classes("icon")
-
-        def switch() -> None:
-            dark.value = not dark.value
-            app.storage.user["dark"] = dark.value
-
-        button.on_click(switch)
-    yield
-
-
-def _status_chip(workspace: Workspace) -> None:
-    chip = ui.html("", sanitize=False).props("data-testid=device-chip role=status")
-
-    def show(_: object = None) -> None:
-        state, text = _device_state(workspace)
-        chip.set_content(f'<span class="chip {state}"><span class="dot"></span>{text}</span>')
-
-    show()
-    stops = [workspace.bridge.subscribe(key, show) for key in ("engine", "models", "queue")]
-    ui.context.client.on_delete(lambda: [stop() for stop in stops])
-
-
-def _device_state(workspace: Workspace) -> tuple[str, str]:
-    busy = sum(live.busy for live in workspace.analyses.live)
-    engine = workspace.engine
-    device = str(engine.running.device).upper() if engine.running else "engine"
-    if engine.state is EngineState.FAILED:
-        return "failed", "engine failed<span class='wide'>, see the log</span>"
-    if engine.state is EngineState.LOADING:
-        return "busy", "engine starting"
-    if workspace.models.loading:
-        return "busy", f"{device} · loading model"
-    if busy:
-        return "busy", f"{device} · {busy} running"
-    return ("ready", f"{device} · ready") if engine.running else ("", "engine idle")

@@ -1,4 +1,4 @@
-"""The first page: a stored sample read token by token, and a box to read one's own text live.
+"""The analysis page: a stored sample read token by token, and a box to read one's own text live.
 
 `/` shows the first sample, `/samples/ID` another, `/runs/ID` a saved or running analysis; `?position=N` locks a token.
 """
@@ -8,41 +8,34 @@ from typing import Any
 from fastapi import FastAPI, Request
 from nicegui import ui
 
-from loupe.app.errors import AppError, NotReady, describe
+from loupe.app.errors import AppError, describe
 from loupe.app.pages import run_view
 from loupe.app.pages.analyse_box import AnalyseBox
+from loupe.app.pages.frame import PATIENCE_S, frame, workspace_of
 from loupe.app.pages.reader import Reader
-from loupe.app.pages.theme import frame
 from loupe.app.services.live import LiveRun
 from loupe.app.workspace import Workspace
 from loupe.engine.errors import LoupeError
 from loupe.storage.errors import StorageError
 
-PATIENCE_S = 30  # while torch is being imported, or on a busy machine, a page may take longer than NiceGUI's 3 s
-
 
 def register(api: FastAPI) -> None:
     """Add the pages; they find the workspace where the server puts it."""
 
-    def here() -> Workspace:
-        if api.state.workspace is None:
-            raise NotReady("The server is starting or stopping. Reload in a moment.")
-        return api.state.workspace
-
     @ui.page("/", response_timeout=PATIENCE_S)
     async def first(position: int | None = None) -> None:
-        await FirstPage(here()).build(position=position)
+        await AnalysisPage(workspace_of(api)).build(position=position)
 
     @ui.page("/samples/{id}", response_timeout=PATIENCE_S)
     async def sample(id: str, position: int | None = None) -> None:
-        await FirstPage(here()).build(sample=id, position=position)
+        await AnalysisPage(workspace_of(api)).build(sample=id, position=position)
 
     @ui.page("/runs/{id}", response_timeout=PATIENCE_S)
     async def run(request: Request, id: str, position: int | None = None) -> None:
-        await FirstPage(here()).build(run=id, position=position)
+        await AnalysisPage(workspace_of(api)).build(run=id, position=position)
 
 
-class FirstPage:
+class AnalysisPage:
     """One open page. Holds which run is shown; everything else lives in the services."""
 
     def __init__(self, workspace: Workspace) -> None:
@@ -53,19 +46,18 @@ class FirstPage:
 
     async def build(self, *, sample: str = "", run: str = "", position: int | None = None) -> None:
         """Lay the page out and show what was asked for."""
-        with frame(self.workspace, ""), ui.element("main").classes("page"):
+        with frame(self.workspace, "analysis", layout="split"):
             with ui.element("div").classes("left"):
                 self._lede()
                 self.box = AnalyseBox(self.workspace, on_start=self._start)
                 self.reader = Reader(self.workspace)
             with ui.element("aside").classes("right panel").props('aria-label="Explanation" data-testid=card'):
                 self.reader.place_card()
-        ui.context.client.on_delete(lambda: self._stop_following())
-        try:
-            await self._open(sample, run, position)
-        except (AppError, LoupeError, StorageError) as error:
-            self.reader.show_problem(describe(error))
-        ui.run_javascript("document.body.dataset.ready = 'true'")
+            ui.context.client.on_delete(lambda: self._stop_following())
+            try:
+                await self._open(sample, run, position)
+            except (AppError, LoupeError, StorageError) as error:
+                self.reader.show_problem(describe(error))
 
     def _lede(self) -> None:
         with ui.element("div"):

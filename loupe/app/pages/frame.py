@@ -1,0 +1,148 @@
+"""The frame every page stands in: navigation, what the device does, theme, keys, and the place for errors.
+
+    with frame(workspace, "training", title="Training"):
+        ...                                # inside <main>
+
+`active` is the noun the page belongs to. When the block ends, the page is marked ready
+(`document.body.dataset.ready`), and errors of its handlers are told in the error panel from then on.
+"""
+
+import html
+import inspect
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from nicegui import app, ui
+from pydantic import ValidationError
+
+from loupe.app.errors import AppError, NotReady, answer_for, describe
+from loupe.app.pages.device_chip import device_chip
+from loupe.app.pages.keyboard import key_map
+from loupe.app.pages.theme import ASSETS_URL
+from loupe.app.workspace import Workspace
+from loupe.engine.errors import LoupeError
+from loupe.storage.errors import StorageError
+
+log = logging.getLogger(__name__)
+
+PATIENCE_S = 30  # while torch is being imported, or on a busy machine, a page may take longer than NiceGUI's 3 s
+NOUNS = (
+    ("analysis", "Analysis", "/"),
+    ("training", "Training", "/training"),
+    ("features", "Features", "/features"),
+    ("steering", "Steering", "/steering"),
+    ("library", "Library", "/library"),
+    ("system", "System", "/system"),
+)
+
+
+def workspace_of(api: FastAPI) -> Workspace:
+    """The open workspace. Raises NotReady while the server starts or stops."""
+    if api.state.workspace is None:
+        raise NotReady("The server is starting or stopping. Reload in a moment.")
+    return api.state.workspace
+
+
+class Problem:
+    """The error panel: says what went wrong and what to do, and stays until it is closed or cleared."""
+
+    def __init__(self) -> None:
+        self._retry: Callable[[], Any] | None = None
+        self.box = ui.element("div").classes("error-panel").props("role=alert data-testid=error-panel")
+        with self.box:
+            self._said = ui.html("", sanitize=False).classes("said")
+            self._again = ui.button("Try again", on_click=self._try_again, color=None).classes("quiet")
+            self._again.props("flat no-caps dense data-testid=error-retry")
+            shut = ui.button(icon="close", on_click=self.clear, color=None).classes("icon")
+            shut.props('flat round dense aria-label="Close this message" data-testid=error-close')
+        self.box.visible = False
+
+    def show(self, error: Exception | dict[str, Any], retry: Callable[[], Any] | None = None) -> None:
+        """Tell an error: an exception, or one already described. `retry` offers to do it again."""
+        problem = error if isinstance(error, dict) else told(error)
+        self._retry = retry
+        self._again.visible = retry is not None
+        self._said.set_content(problem_html(problem))
+        self.box.visible = True
+
+    def clear(self) -> None:
+        """Take the message away."""
+        self.box.visible = False
+        self._retry = None
+
+    async def _try_again(self) -> None:
+        retry = self._retry
+        self.clear()
+        result = retry() if retry else None
+        if inspect.isawaitable(result):
+            await result
+
+
+def told(error: Exception) -> dict[str, Any]:
+    """An exception as people are told it; one nobody foresaw is logged."""
+    if isinstance(error, ValidationError):
+        said = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'input'}: {e['msg']}" for e in error.errors())
+        return {"code": "bad_option", "message": said, "details": {"sentence": "The options do not fit."}}
+    if not isinstance(error, AppError | LoupeError | StorageError) or answer_for(error).status >= 500:
+        log.error("a page could not do what was asked", exc_info=error)
+    return describe(error)
+
+
+def problem_html(problem: dict[str, Any]) -> str:
+    """A described error: its sentence, then its message; both escaped."""
+    sentence = (problem.get("details") or {}).get("sentence", "")
+    return f"<b>{html.escape(sentence)}</b> {html.escape(problem['message'])}"
+
+
+@contextmanager
+def frame(workspace: Workspace, active: str, title: str = "", *, layout: str = "") -> Iterator[Problem]:
+    """Draw the frame; the page goes into the block. Yields the error panel."""
+    ui.page_title(f"{title} · Loupe" if title else "Loupe")
+    dark = ui.dark_mode(app.storage.user.get("dark", True))
+    ui.query("body").classes("loupe")
+    with ui.element("header").classes("topbar"):
+        ui.html(_brand_html(), sanitize=False)
+        ui.html(_navigation_html(active), sanitize=False).classes("nav-holder")
+        device_chip(workspace)
+        _buttons(dark)
+    key_map(active)
+    problem = Problem()
+    ui.on_exception(problem.show)
+    main = ui.element("main").classes(f"page {layout}".strip())
+    ui.skip_link(target=main).props("data-testid=skip")
+    with main:
+        yield problem
+    ui.run_javascript("document.body.dataset.ready = 'true'")
+
+
+def _brand_html() -> str:
+    return (
+        f'<a class="brand" href="/" data-testid="home" aria-label="Loupe, home">'
+        f'<img src="{ASSETS_URL}/icons/loupe.svg" alt="" width="26" height="26">Loupe</a>'
+    )
+
+
+def _navigation_html(active: str) -> str:
+    links = "".join(
+        f'<a href="{path}" data-testid="nav-{noun}"{_current(noun == active)}>{name}</a>' for noun, name, path in NOUNS
+    )
+    return f'<nav class="nouns" aria-label="Main">{links}</nav>'
+
+
+def _current(is_here: bool) -> str:
+    return ' aria-current="page"' if is_here else ""
+
+
+def _buttons(dark: ui.dark_mode) -> None:
+    def switch() -> None:
+        dark.value = not dark.value
+        app.storage.user["dark"] = bool(dark.value)
+
+    keys = ui.button(icon="keyboard", color=None).classes("icon")
+    keys.props('flat round dense aria-label="Keyboard map" data-testid=keys-open')
+    keys.on("click", js_handler="() => loupe.keys.toggle()")
+    theme = ui.button(icon="contrast", on_click=switch, color=None).classes("icon")
+    theme.props('flat round dense aria-label="Switch between dark and light" data-testid=theme')
