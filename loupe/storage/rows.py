@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, ClassVar
 
-from sqlalchemy import DDL, JSON, CheckConstraint, Dialect, ForeignKey, MetaData, Text, event
+from sqlalchemy import DDL, JSON, CheckConstraint, Dialect, ForeignKey, Index, MetaData, Text, event
 from sqlalchemy.orm import declared_attr
 from sqlalchemy.types import TypeDecorator
 from sqlmodel import Field, SQLModel
@@ -37,6 +37,7 @@ class WorkState(StrEnum):
 
 
 FINAL_STATES = (WorkState.DONE, WorkState.FAILED, WorkState.CANCELLED)
+RUN_ORDERS = ("name", "model", "author", "state", "finished_at")  # columns by which lists of runs are sorted or chosen
 
 
 class UtcDateTime(TypeDecorator):
@@ -98,9 +99,17 @@ class ArtefactRow(Row, table=True):
 
 
 class RunRow(Row, table=True):
-    """One analysis (or other run) with everything needed to repeat it."""
+    """One analysis (or other run) with everything needed to repeat it.
 
-    __table_args__ = (_state_check(),)
+    `origin` says where an imported run came from. A run with `deleted_at` is in the bin: listed nowhere else.
+    """
+
+    # every list leaves the bin out, so the indexes that lists are read from begin with it
+    __table_args__ = (
+        _state_check(),
+        Index("ix_run_deleted_at", "deleted_at"),
+        *(Index(f"ix_run_deleted_at_{name}", "deleted_at", name) for name in RUN_ORDERS),
+    )
     number: int | None = Field(default=None, primary_key=True)
     id: str = Field(unique=True)
     kind: str = Field(index=True)
@@ -125,6 +134,9 @@ class RunRow(Row, table=True):
     created_at: datetime = _moment()
     started_at: datetime | None = _moment(nullable=True)
     finished_at: datetime | None = _moment(nullable=True)
+    origin: dict[str, Any] | None = _json(nullable=True)
+    deleted_at: datetime | None = _moment(nullable=True)
+    deleted_by: str | None
 
 
 class JobRow(Row, table=True):
@@ -151,6 +163,16 @@ class JobRow(Row, table=True):
     created_at: datetime = _moment()
     started_at: datetime | None = _moment(nullable=True)
     finished_at: datetime | None = _moment(nullable=True)
+
+
+class LogRow(Row, table=True):
+    """One line that a job left behind."""
+
+    number: int | None = Field(default=None, primary_key=True)
+    job_id: str = _reference("job.id", "CASCADE", nullable=False)
+    at: datetime = _moment()
+    level: str
+    message: str
 
 
 class ResultRow(Row, table=True):

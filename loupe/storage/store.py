@@ -16,6 +16,7 @@ from loupe.storage.lock import DataDirLock
 from loupe.storage.paths import DataDir
 from loupe.storage.repos.artefacts import ArtefactRecord, Artefacts
 from loupe.storage.repos.jobs import Jobs, JobSweep
+from loupe.storage.repos.logs import Logs
 from loupe.storage.repos.models import Models
 from loupe.storage.repos.results import Results
 from loupe.storage.repos.runs import Runs
@@ -44,6 +45,7 @@ class Store:
     artefact_records: Artefacts
     runs: Runs
     jobs: Jobs
+    logs: Logs
     cache: ResultCache
     models: Models
     started: StartReport
@@ -110,6 +112,7 @@ async def _assembled(
         artefact_records=records,
         runs=runs,
         jobs=jobs,
+        logs=Logs(database),
         cache=ResultCache(Results(database, now), artefacts),
         models=Models(database, now),
         started=StartReport(migration, await runs.sweep(), await jobs.sweep(), sweep),

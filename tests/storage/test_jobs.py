@@ -137,3 +137,27 @@ async def test_a_job_belongs_to_its_run(store):
     run = await store.runs.create(NewRun(name="n", text="t", request={}))
     job = await store.jobs.create(NewJob(kind="analysis", name="n", request={}, run_id=run.id))
     assert (await store.jobs.get(job.id)).run_id == run.id
+
+
+async def test_an_orderly_end_of_the_process_is_no_fault_of_the_job(store):
+    job = await store.jobs.create(NEW)
+    await store.jobs.start(job.id)
+    interrupted = await store.jobs.interrupt(job.id)
+    assert (interrupted.state, interrupted.attempts) == (WorkState.INTERRUPTED, 0)
+    await store.jobs.start(job.id)
+    assert (await store.jobs.line_up(job.id)).attempts == 1, "lining up again must not hide an attempt"
+
+
+async def test_jobs_are_searched_sorted_and_counted(store):
+    ada = await store.jobs.create(NEW)
+    bob = await store.jobs.create(NewJob(kind="training", name="100% of it", request={}, author="Bob", priority=2))
+    for search, found in {"FOX": [ada.id], "train": [bob.id], "100%": [bob.id], "%": [bob.id], "fox bob": []}.items():
+        assert [job.id for job in (await store.jobs.list(search=search)).items] == found, search
+    by_author = await store.jobs.list(sort_by="author", order="asc")
+    assert [job.author for job in by_author.items] == ["Ada", "Bob"]
+    assert (await store.jobs.set_priority(ada.id, 0)).priority == 0
+    await store.jobs.finish(ada.id)
+    assert await store.jobs.counts() == {"done": 1, "queued": 1}
+    for wrong in ({"sort_by": "request"}, {"order": "up"}, {"state": "asleep"}, {"page": 0}):
+        with pytest.raises(ValueError):
+            await store.jobs.list(**wrong)

@@ -8,6 +8,7 @@ from contextlib import closing
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
 
 from loupe.storage.copies import copy_database
@@ -15,6 +16,7 @@ from loupe.storage.errors import CorruptDatabase, NewerSchema, StoreFailed
 from loupe.storage.rows import Row
 from loupe.storage.schema import KEPT_COPIES, SCRIPTS, current_revision, migrate
 
+HEAD = ScriptDirectory(SCRIPTS).get_current_head()
 NEXT = '''"""A later revision."""
 from alembic import op
 revision = "{revision}"
@@ -30,7 +32,7 @@ def later(tmp_path):
     """Migration scripts of a later version: a folder to which revisions can be added."""
     scripts = tmp_path / "scripts"
     shutil.copytree(SCRIPTS, scripts, ignore=shutil.ignore_patterns("__pycache__"))
-    last = ["0001"]
+    last = [HEAD]
 
     def add(revision: str, body: str):
         source = NEXT.format(revision=revision, before=last[-1], body=body)
@@ -57,9 +59,9 @@ def insert_model(database) -> None:
 
 
 def test_a_new_database_is_created_at_the_latest_revision(data_dir):
-    assert migrate(data_dir) == (None, "0001", None)
-    assert current_revision(data_dir.database) == "0001"
-    assert migrate(data_dir) == ("0001", "0001", None)
+    assert migrate(data_dir) == (None, HEAD, None)
+    assert current_revision(data_dir.database) == HEAD
+    assert migrate(data_dir) == (HEAD, HEAD, None)
     assert list(data_dir.backups.iterdir()) == []
 
 
@@ -83,11 +85,11 @@ def test_alembic_finds_nothing_left_to_migrate(data_dir):
 def test_an_older_database_is_copied_aside_and_brought_up_to_date(data_dir, later):
     migrate(data_dir)
     insert_model(data_dir.database)
-    scripts = later("0002", 'op.execute("ALTER TABLE model ADD COLUMN licence TEXT")')
+    scripts = later("9001", 'op.execute("ALTER TABLE model ADD COLUMN licence TEXT")')
     before, after, copy = migrate(data_dir, scripts)
-    assert (before, after, copy.parent) == ("0001", "0002", data_dir.backups)
+    assert (before, after, copy.parent) == (HEAD, "9001", data_dir.backups)
     assert execute(data_dir.database, "SELECT size, licence FROM model") == [(7, None)]
-    assert current_revision(copy) == "0001"
+    assert current_revision(copy) == HEAD
     assert execute(copy, "SELECT size FROM model") == [(7,)]
 
 
@@ -95,14 +97,14 @@ def test_a_migration_that_fails_half_way_leaves_the_database_as_it_was(data_dir,
     migrate(data_dir)
     insert_model(data_dir.database)
     before = schema_of(data_dir.database)
-    later("0002", 'op.execute("ALTER TABLE model ADD COLUMN licence TEXT")')
-    scripts = later("0003", 'op.execute("DROP TABLE job"); raise ZeroDivisionError')
+    later("9001", 'op.execute("ALTER TABLE model ADD COLUMN licence TEXT")')
+    scripts = later("9002", 'op.execute("DROP TABLE job"); raise ZeroDivisionError')
     with pytest.raises(ZeroDivisionError):
         migrate(data_dir, scripts)
     assert schema_of(data_dir.database) == before
-    assert current_revision(data_dir.database) == "0001"
+    assert current_revision(data_dir.database) == HEAD
     assert execute(data_dir.database, "SELECT size FROM model") == [(7,)]
-    assert migrate(data_dir) == ("0001", "0001", None)
+    assert migrate(data_dir) == (HEAD, HEAD, None)
 
 
 def test_a_migration_that_would_break_references_is_undone(data_dir, later):
@@ -111,15 +113,15 @@ def test_a_migration_that_would_break_references_is_undone(data_dir, later):
         "op.execute(\"INSERT INTO result (key, artefact_id, created_at, last_used_at) VALUES ('k', 'none', '', '')\")"
     )
     with pytest.raises(StoreFailed, match="break 1 references"):
-        migrate(data_dir, later("0002", body))
-    assert current_revision(data_dir.database) == "0001"
+        migrate(data_dir, later("9001", body))
+    assert current_revision(data_dir.database) == HEAD
     assert execute(data_dir.database, "SELECT count(*) FROM result") == [(0,)]
 
 
 def test_a_database_of_a_newer_version_is_refused_and_left_alone(data_dir, later):
-    migrate(data_dir, later("0002", "pass"))
+    migrate(data_dir, later("9001", "pass"))
     contents = data_dir.database.read_bytes()
-    with pytest.raises(NewerSchema, match="revision 0002, which this version"):
+    with pytest.raises(NewerSchema, match="revision 9001, which this version"):
         migrate(data_dir)
     assert data_dir.database.read_bytes() == contents
 
@@ -162,7 +164,7 @@ def test_only_the_latest_copies_are_kept(data_dir, later):
     migrate(data_dir)
     copies = []
     for number in range(2, KEPT_COPIES + 4):
-        copies.append(migrate(data_dir, later(f"{number:04}", "pass")).copy)
+        copies.append(migrate(data_dir, later(f"90{number:02}", "pass")).copy)
     assert sorted(data_dir.backups.iterdir()) == sorted(copies[-KEPT_COPIES:])
 
 
@@ -170,7 +172,7 @@ def test_a_path_with_a_percent_sign_is_no_trouble(tmp_path):
     from loupe.storage.paths import DataDir
 
     data_dir = DataDir.create(tmp_path / "100% mine")
-    assert migrate(data_dir).after == "0001"
+    assert migrate(data_dir).after == HEAD
 
 
 def test_a_copy_of_a_damaged_database_is_refused(data_dir, tmp_path):

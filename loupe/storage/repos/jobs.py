@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import ColumnElement, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from loupe.storage.database import Database
@@ -16,11 +16,16 @@ from loupe.storage.repos.artefacts import drop_if_unused
 from loupe.storage.rows import FINAL_STATES, JobRow, WorkState
 
 MAX_ATTEMPTS = 2
+SORTABLE = ("created_at", "started_at", "finished_at", "name", "kind", "state", "author", "priority")
+SEARCHED = ("name", "kind", "author")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewJob:
-    """A job before it is kept; `request` holds whatever its service needs to start it again."""
+    """A job before it is kept; `request` holds whatever its service needs to start it again.
+
+    `id` is given when the job shares it with what it makes, as an analysis does with its run.
+    """
 
     kind: str
     name: str
@@ -29,6 +34,7 @@ class NewJob:
     seed: int = 0
     author: str = ""
     run_id: str | None = None
+    id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +78,8 @@ class Jobs:
 
     async def create(self, new: NewJob) -> JobRecord:
         """Accept a job: when this returns, it survives a power cut."""
-        values = {**asdict(new), "request": dict(new.request)}
-        row = JobRow(
-            id=new_id(), state=WorkState.QUEUED, done=0, message="", attempts=0, created_at=self._now(), **values
-        )
+        values = {**asdict(new), "request": dict(new.request), "id": new.id or new_id()}
+        row = JobRow(state=WorkState.QUEUED, done=0, message="", attempts=0, created_at=self._now(), **values)
         async with self._database.write() as session:
             session.add(row)
         return as_record(JobRecord, row)
@@ -95,6 +99,18 @@ class Jobs:
     async def requeue(self, id: str) -> JobRecord:
         """Line a paused, interrupted or parked job up again, as if it were new."""
         return await self._change(id, state=WorkState.QUEUED, attempts=0)
+
+    async def line_up(self, id: str) -> JobRecord:
+        """Line an interrupted job up again after a restart; its attempts still count, so that it can be parked."""
+        return await self._change(id, state=WorkState.QUEUED)
+
+    async def interrupt(self, id: str) -> JobRecord:
+        """Note that the process ended orderly while the job was worked on: that was no fault of the job."""
+        return await self._change(id, state=WorkState.INTERRUPTED, attempts=0)
+
+    async def set_priority(self, id: str, priority: int) -> JobRecord:
+        """Note how urgent the job is from now on."""
+        return await self._change(id, priority=priority)
 
     async def progress(self, id: str, *, done: int, total: int | None = None, message: str = "") -> JobRecord:
         """Note how far the job has come."""
@@ -129,18 +145,33 @@ class Jobs:
             return as_record(JobRecord, await _row(session, id))
 
     async def list(
-        self, *, page: int = 1, limit: int = 50, state: WorkState | str | None = None, kind: str | None = None
+        self,
+        *,
+        page: int = 1,
+        limit: int = 50,
+        search: str = "",
+        state: WorkState | str | None = None,
+        kind: str | None = None,
+        sort_by: str = "created_at",
+        order: str = "desc",
     ) -> Page[JobRecord]:
-        """A page of jobs, the newest first. Raises ValueError for a page that cannot exist."""
+        """A page of jobs, the newest first unless told otherwise; `search` looks in name, kind and author.
+
+        Raises ValueError for a page, state, column or order that does not exist.
+        """
         offset, limit = window(page, limit)
-        conditions = [] if state is None else [_column("state") == WorkState(state)]
-        conditions += [] if kind is None else [_column("kind") == kind]
+        conditions = _conditions(search, state, kind)
         async with self._database.read() as session:
             total = await session.scalar(select(func.count()).select_from(JobRow).where(*conditions))
-            newest = _column("number").desc()
-            query = select(JobRow).where(*conditions).order_by(newest).offset(offset).limit(limit)
+            query = select(JobRow).where(*conditions).order_by(*_ordering(sort_by, order)).offset(offset).limit(limit)
             items = tuple(as_record(JobRecord, row) for row in await session.scalars(query))
         return Page(items, total or 0, page, limit)
+
+    async def counts(self) -> dict[str, int]:
+        """How many jobs are in each state that any job is in."""
+        async with self._database.read() as session:
+            rows = await session.execute(select(_column("state"), func.count()).group_by(_column("state")))
+            return {state: count for state, count in rows}
 
     async def unfinished(self) -> tuple[JobRecord, ...]:
         """Accepted jobs that should be worked on (queued or interrupted), in the order they came."""
@@ -180,6 +211,21 @@ async def _row(session: AsyncSession, id: str) -> JobRow:
     if row is None:
         raise NotFound("job", id)
     return row
+
+
+def _conditions(search: str, state: WorkState | str | None, kind: str | None) -> list[ColumnElement[bool]]:
+    conditions = [] if state is None else [_column("state") == WorkState(state)]
+    conditions += [] if kind is None else [_column("kind") == kind]
+    for word in search.split():
+        conditions.append(or_(*(_column(name).icontains(word, autoescape=True) for name in SEARCHED)))
+    return conditions
+
+
+def _ordering(sort_by: str, order: str) -> list[ColumnElement[Any]]:
+    if sort_by not in SORTABLE or order not in ("asc", "desc"):
+        raise ValueError(f"Jobs are sorted by one of {', '.join(SORTABLE)}, asc or desc; got {sort_by!r}, {order!r}.")
+    names = ["number"] if sort_by == "created_at" else [sort_by, "number"]
+    return [_column(name).asc() if order == "asc" else _column(name).desc() for name in names]
 
 
 def _column(name: str) -> ColumnElement[Any]:
