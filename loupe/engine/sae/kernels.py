@@ -60,7 +60,7 @@ def sparse_decode(
     values: Float[Tensor, "batch width"], indices: Int64[Tensor, "batch width"], W_dec: Float[Tensor, "d_sae d_out"]
 ) -> Float[Tensor, "batch d_out"]:
     """The sum of the active decoder directions, without b_dec."""
-    return sparse.weighted_sum(W_dec, indices.flatten(), values.flatten(), sparse.row_starts(indices))
+    return sparse.decode(values, indices, W_dec)
 
 
 def sparse_decode_backward(

@@ -56,6 +56,13 @@ def row_dots(
     return torch.cat(parts) if parts else own.new_zeros(0, indices.shape[1])
 
 
+def decode(
+    values: Float[Tensor, "batch width"], indices: Int64[Tensor, "batch width"], W_dec: Float[Tensor, "d_sae d_out"]
+) -> Float[Tensor, "batch d_out"]:
+    """The sum of the active decoder directions of every row."""
+    return weighted_sum(W_dec, indices.flatten(), values.flatten(), row_starts(indices))
+
+
 def row_starts(indices: Int64[Tensor, "batch width"]) -> Int64[Tensor, " batch_plus_1"]:
     """Where each row of a flattened code begins."""
     return torch.arange(len(indices) + 1, device=indices.device) * indices.shape[1]
