@@ -16,7 +16,7 @@ exception's own message carries the particulars.
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from fastapi.exceptions import RequestValidationError
+from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
 from starlette.exceptions import HTTPException
 
 from loupe.engine import errors as engine
@@ -215,7 +215,7 @@ def status_of_code(code: str) -> int:
 
 def describe(error: BaseException) -> dict[str, Any]:
     """`{code, message, details, retryable}` as programs see it; nothing of an unexpected error's text is told."""
-    if isinstance(error, RequestValidationError):
+    if isinstance(error, RequestValidationError | WebSocketRequestValidationError):
         return _invalid(error)
     if isinstance(error, HTTPException):
         return _http(error)
@@ -230,7 +230,7 @@ def describe(error: BaseException) -> dict[str, Any]:
     }
 
 
-def _invalid(error: RequestValidationError) -> dict[str, Any]:
+def _invalid(error: RequestValidationError | WebSocketRequestValidationError) -> dict[str, Any]:
     fields = [{"where": ".".join(map(str, e["loc"])), "problem": e["msg"]} for e in error.errors()]
     told = "; ".join(f"{f['where']}: {f['problem']}" for f in fields[:3])
     return {"code": "invalid_request", "message": told, "details": {"fields": fields}, "retryable": False}

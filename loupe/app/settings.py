@@ -66,6 +66,10 @@ class Settings(BaseSettings):
     model_memory_mb: int = Field(
         default=8192, gt=0, description="Memory for loaded models; the longest unused leave first."
     )
+    tuned_lens_dir: Path | None = Field(
+        default=None,
+        description="Folder of fitted tuned lenses, one folder per model named as in the library, such as `starter`.",
+    )
     preload: bool = Field(default=True, description="Load the starter once the first page can be served.")
 
     # limits
@@ -74,6 +78,7 @@ class Settings(BaseSettings):
     max_best_of: int = Field(default=32, gt=0, description="Most rollouts per position.")
     max_new_tokens: int = Field(default=512, gt=0, description="Longest explanation that may be asked for, in tokens.")
     max_body_mb: float = Field(default=8, gt=0, description="Largest request body, counted while it arrives, in MiB.")
+    max_reply_tokens: int = Field(default=1024, gt=0, description="Longest reply a model may write, in tokens.")
     queue_limit: int = Field(
         default=100, gt=0, description="Analyses waiting or running at once; more are answered 429."
     )
@@ -112,9 +117,14 @@ def starter_folder(settings: Settings) -> Path:
     """Where the starter lies: the setting, else the assets beside the package (a checkout) or inside it (a wheel)."""
     if settings.starter_dir:
         return settings.starter_dir
+    return assets_folder() / "starter"
+
+
+def assets_folder() -> Path:
+    """What ships beside the code: next to the package in a checkout, inside it in a wheel."""
     package = Path(__file__).resolve().parents[1]
-    checkout = package.parent / "assets" / "starter"
-    return checkout if checkout.is_dir() else package / "assets" / "starter"
+    checkout = package.parent / "assets"
+    return checkout if (checkout / "css").is_dir() else package / "assets"
 
 
 def as_markdown() -> str:

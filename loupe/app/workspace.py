@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -56,7 +57,7 @@ async def open_workspace(settings: Settings) -> AsyncIterator[Workspace]:
 
 
 def _services(settings: Settings, store: Store) -> Workspace:
-    bridge, events = Bridge(), EventStream(settings.event_history)
+    bridge, events = Bridge(), EventStream(settings.event_history, first=time.time_ns() // 1_000_000)
     engine = Engine(settings, bridge)
     catalogue = Catalogue(starter_folder(settings), store.data_dir.models)
     models = Models(settings, engine, catalogue, bridge)

@@ -121,12 +121,13 @@ async def test_the_event_stream_is_resumed_after_the_last_number(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(events_api, "PING_S", 0.01)
+    start = workspace.events.last_number
     for name in "abc":
         workspace.events.emit("analysis", name, {"id": name})
-    lines = events_api._lines(workspace, 1, frozenset({"analysis"}))
+    lines = events_api._lines(workspace, start + 1, frozenset({"analysis"}))
     chunks = [(await anext(lines)).decode() for _ in range(4)]
     await lines.aclose()
-    assert [c.split("\n")[0] for c in chunks] == [": connected", "id: 2", "id: 3", ": ping"]
+    assert [c.split("\n")[0] for c in chunks] == [": connected", f"id: {start + 2}", f"id: {start + 3}", ": ping"]
     assert "event: analysis.b" in chunks[1] and '"data":{"id":"b"}' in chunks[1]
 
 

@@ -1,24 +1,30 @@
 """The REST API as one FastAPI application: what programs, the command line and tests talk to."""
 
 import logging
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
+from fastapi.exceptions import RequestValidationError, ValidationException, WebSocketRequestValidationError
 from fastapi.responses import RedirectResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
 from starlette.responses import Response
+from starlette.routing import Match, Route
+from starlette.websockets import WebSocket
 
-from loupe.app.api import analyses, events, health, models, runs, system
-from loupe.app.api.envelope import ErrorReply, error_response
-from loupe.app.errors import UNEXPECTED, answer_for
+from loupe.app.api import analyses, docs, events, health, models, runs, system
+from loupe.app.api.envelope import error_response
+from loupe.app.api.openapi import error_responses, operation_id, schema_of
+from loupe.app.errors import UNEXPECTED, answer_for, describe
 from loupe.app.services.system import version
 from loupe.app.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
 PREFIX = "/api/v1"
-ERRORS: dict[int | str, dict[str, Any]] = {code: {"model": ErrorReply} for code in (400, 401, 404, 409, 422, 429, 503)}
+METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
+ROOMS = (analyses, runs, models, system, health, events)
 
 
 def build_api(workspace: Workspace | None = None, *, paths_allowed: bool = False) -> FastAPI:
@@ -33,29 +39,41 @@ def build_api(workspace: Workspace | None = None, *, paths_allowed: bool = False
         docs_url=None,
         redoc_url=None,
         openapi_url=f"{PREFIX}/openapi.json",
-        responses=ERRORS,
+        responses=error_responses(),
+        generate_unique_id_function=operation_id,
     )
+    app.openapi = lambda: schema_of(app)
     app.state.workspace = workspace
     app.state.paths_allowed = paths_allowed
-    for room in (analyses, runs, models, system, health, events):
+    for room in ROOMS:
         app.include_router(room.router, prefix=PREFIX)
+    app.include_router(docs.router, prefix=PREFIX)
     app.include_router(health.router, include_in_schema=False)
     app.add_api_route("/api/{_rest:path}", _unknown, methods=METHODS, include_in_schema=False)
-    app.add_exception_handler(RequestValidationError, lambda _, e: error_response(e, status=400))
-    app.add_exception_handler(HTTPException, lambda _, e: error_response(e))
+    for kind in (RequestValidationError, WebSocketRequestValidationError):
+        app.add_exception_handler(kind, partial(_refused, status=400))
+    app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(Exception, _failed)
     for known in _known_roots():
         app.add_exception_handler(known, _refused)
     return app
 
 
-METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
-
-
 async def _unknown(request: Request) -> Response:
-    if request.url.path.rstrip("/") == "/api":
-        return RedirectResponse(f"{PREFIX}/openapi.json")
-    raise HTTPException(404, f"There is no {request.method} {request.url.path}.")
+    path = request.url.path.rstrip("/")
+    if path.removeprefix(request.scope.get("root_path", "")) == "/api":
+        return RedirectResponse(f"{request.scope.get('root_path', '')}{PREFIX}/docs")
+    if answered := _methods_at(request):
+        told = f"{request.method} is not answered here. Use {' or '.join(answered)}."
+        raise HTTPException(405, told, {"Allow": ", ".join(answered)})
+    raise HTTPException(404, f"There is no {request.method} {path}.")
+
+
+def _methods_at(request: Request) -> list[str]:
+    """What may be asked of this address; empty where there is nothing."""
+    scope = dict(request.scope) | {"method": "NONE"}
+    rooms = (r for r in request.app.routes if isinstance(r, Route) and r.endpoint is not _unknown)
+    return sorted({m for r in rooms if r.matches(scope)[0] is not Match.NONE for m in r.methods or ()})
 
 
 def _known_roots() -> tuple[type[Exception], ...]:
@@ -66,12 +84,16 @@ def _known_roots() -> tuple[type[Exception], ...]:
     return AppError, LoupeError, StorageError
 
 
-async def _refused(request: Request, error: Exception) -> Response:
-    if answer_for(error).status >= 500:
-        log.warning("%s %s: %s", request.method, request.url.path, error)
-    return error_response(error)
+async def _refused(asked: HTTPConnection, error: Exception, *, status: int | None = None) -> Any:
+    if answer_for(error).status >= 500 and not isinstance(error, HTTPException | ValidationException):
+        log.warning("%s %s: %s", asked.scope.get("method", asked.scope["type"]), asked.url.path, error)
+    if isinstance(asked, WebSocket):
+        told = describe(error)
+        await asked.close(1013 if told["retryable"] else 1008, told["code"])
+        return None
+    return error_response(error, status=status)
 
 
-async def _failed(request: Request, error: Exception) -> Response:
-    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+async def _failed(asked: HTTPConnection, error: Exception) -> Response:
+    log.error("%s %s failed", asked.scope.get("method", asked.scope["type"]), asked.url.path, exc_info=error)
     return error_response(error, status=UNEXPECTED.status)

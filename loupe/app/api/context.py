@@ -1,16 +1,17 @@
-"""What every route may ask for: the workspace, whether paths are allowed, and which page of a list is wanted."""
+"""What every route may ask for: the workspace, whether paths are allowed, who asks, and which page of a list."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
-from fastapi import Depends, Query, Request
-from pydantic import BaseModel
+from fastapi import Depends
+from starlette.requests import HTTPConnection
 
+from loupe.app.api.listing import Listing, Wanted
 from loupe.app.errors import NotReady
-from loupe.app.security.guard import OPERATOR
+from loupe.app.security.guard import OPERATOR, PERSON
 from loupe.app.workspace import Workspace
 
 
-def workspace(request: Request) -> Workspace:
+def workspace(request: HTTPConnection) -> Workspace:
     """The open workspace. Raises NotReady while the server starts or stops."""
     found = request.app.state.workspace
     if found is None:
@@ -18,32 +19,18 @@ def workspace(request: Request) -> Workspace:
     return found
 
 
-def paths_allowed(request: Request) -> bool:
+def paths_allowed(request: HTTPConnection) -> bool:
     """Whether the caller may name folders by path."""
     return bool(request.app.state.paths_allowed or request.scope.get(OPERATOR))
 
 
-class Listing(BaseModel):
-    """Which page of a list."""
-
-    page: int
-    limit: int
-    search: str
-    sort_by: str
-    order: str
-
-
-def listing(
-    page: Annotated[int, Query(ge=1, le=1_000_000)] = 1,
-    limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    search: Annotated[str, Query(max_length=200)] = "",
-    sort_by: Annotated[str, Query(alias="sortBy", max_length=40)] = "created_at",
-    order: Literal["asc", "desc"] = "desc",
-) -> Listing:
-    """`page, limit, search, sortBy, order`."""
-    return Listing(page=page, limit=limit, search=search, sort_by=sort_by, order=order)
+def author(request: HTTPConnection) -> str:
+    """The name the caller signed in under; empty when nobody has to sign in."""
+    return str(request.scope.get(PERSON, ""))
 
 
 Here = Annotated[Workspace, Depends(workspace)]
 PathsAllowed = Annotated[bool, Depends(paths_allowed)]
-Wanted = Annotated[Listing, Depends(listing)]
+Author = Annotated[str, Depends(author)]
+
+__all__ = ["Author", "Here", "Listing", "PathsAllowed", "Wanted"]

@@ -70,13 +70,16 @@ def page_of(rows: list[T], *, page: int, limit: int, total: int) -> Page[T]:
     return Page(data=rows, pagination=Pagination(page=page, limit=limit, total=total, has_next=page * limit < total))
 
 
-def error_response(error: BaseException, *, status: int | None = None) -> Response:
-    """Any exception as a JSON answer with its status and, where a retry makes sense, Retry-After."""
+def error_response(error: BaseException, *, status: int | None = None, extra: dict[str, Any] | None = None) -> Response:
+    """Any exception as a JSON answer with its status and, where a retry makes sense, Retry-After.
+
+    `extra` are members beside `error`, for the surfaces whose clients look for them.
+    """
     known = answer_for(error)
     code = status or int(getattr(error, "status_code", known.status))
-    headers = {}
+    headers = dict(getattr(error, "headers", None) or {})
     wait = getattr(error, "retry_after_s", None) or known.retry_after_s
     if wait:
         headers["Retry-After"] = str(max(1, round(wait)))
-    body = ErrorReply(error=Problem(**describe(error))).model_dump()
-    return Response(orjson.dumps(body), code, headers, "application/json")
+    body = ErrorReply(error=Problem(**describe(error))).model_dump() | (extra or {})
+    return Response(orjson.dumps(body, default=str), code, headers, "application/json")

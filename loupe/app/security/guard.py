@@ -25,7 +25,10 @@ from loupe.app.settings import LOOPBACK, Settings
 log = logging.getLogger(__name__)
 
 OPEN_PATHS = ("/health", "/api/v1/health", "/sign-in")
+API_PATHS = ("/api", "/health", "/metrics", "/analyze", "/status", "/reset", "/ws")
 OPERATOR = "loupe.operator"  # in the ASGI scope: the request comes from this machine's own command line
+PERSON = "loupe.person"  # in the ASGI scope: the name the caller signed in under
+ALLOWANCE = "loupe.allowance"  # in the ASGI scope: takes one request of the client's share, for messages of a socket
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 # NiceGUI's page bootstrap needs inline script and eval; everything else is shut, and nothing leaves this origin.
@@ -76,11 +79,15 @@ class Guard:
 
     async def _handle(self, scope: Scope, headers: Headers, receive: Receive, send: Send) -> None:
         door = Door(send, api=_is_api(scope["path"]))
+        client = _client(scope, headers)
+        scope[ALLOWANCE] = lambda: self.buckets.take(client)
+        if door.api:
+            door.allowance = self.buckets.look(client)
         try:
             self._check_place(scope, headers)
             operator = scope[OPERATOR] = self._check_person(scope, headers)
             if door.api and not operator:
-                door.allowance = self.buckets.take(_client(scope, headers))
+                door.allowance = self.buckets.take(client)
                 _check_rate(door.allowance)
             await self.app(scope, _counted(receive, headers, self.settings.max_body_mb, door), door.send)
         except Exception as raised:
@@ -191,7 +198,7 @@ def _counted(receive: Receive, headers: Headers, limit_mb: float, door: Door) ->
 
 
 def _is_api(path: str) -> bool:
-    return path == "/api" or path.startswith(("/api/", "/health"))
+    return any(path == p or path.startswith(p + "/") for p in API_PATHS)
 
 
 def _is_open(path: str) -> bool:

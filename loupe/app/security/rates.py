@@ -31,16 +31,28 @@ class Buckets:
         self._clients = clients
         self._state: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
+    def look(self, client: str) -> Allowance:
+        """What `client` may still do, without taking anything."""
+        tokens = self._tokens(client, self._clock())
+        return self._allowance(tokens >= 1, tokens)
+
     def take(self, client: str) -> Allowance:
         """Take one token for `client` if there is one."""
         now = self._clock()
-        tokens, seen = self._state.pop(client, (float(self._burst), now))
-        tokens = min(self._burst, tokens + (now - seen) * self._rate)
+        tokens = self._tokens(client, now)
+        self._state.pop(client, None)
         allowed = tokens >= 1
         tokens -= allowed
         self._state[client] = (tokens, now)
         if len(self._state) > self._clients:
             self._state.popitem(last=False)
+        return self._allowance(allowed, tokens)
+
+    def _tokens(self, client: str, now: float) -> float:
+        tokens, seen = self._state.get(client, (float(self._burst), now))
+        return min(self._burst, tokens + (now - seen) * self._rate)
+
+    def _allowance(self, allowed: bool, tokens: float) -> Allowance:
         wait = 0.0 if allowed else (1 - tokens) / self._rate
         reset = math.ceil((self._burst - tokens) / self._rate)
         return Allowance(allowed, self._per_minute, math.floor(tokens), reset, wait)
