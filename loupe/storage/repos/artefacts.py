@@ -32,15 +32,7 @@ class Artefacts:
 
     async def add(self, artefact: Artefact) -> ArtefactRecord:
         """Record a finished folder; from now on it is kept by sweeps and contained in backups."""
-        manifest = artefact.manifest
-        row = ArtefactRow(
-            id=artefact.id,
-            kind=manifest.kind,
-            name=manifest.name,
-            size=artefact.size,
-            manifest_sha256=artefact.manifest_sha256,
-            created_at=manifest.created_at,
-        )
+        row = row_of(artefact)
         async with self._database.write() as session:
             session.add(row)
         return as_record(ArtefactRecord, row)
@@ -64,6 +56,19 @@ class Artefacts:
 
 
 _COLUMNS = Row.metadata.tables["artefact"].c
+
+
+def row_of(artefact: Artefact) -> ArtefactRow:
+    """The row of a finished folder, for a transaction of its own or of a repository beside this one."""
+    manifest = artefact.manifest
+    return ArtefactRow(
+        id=artefact.id,
+        kind=manifest.kind,
+        name=manifest.name,
+        size=artefact.size,
+        manifest_sha256=artefact.manifest_sha256,
+        created_at=manifest.created_at,
+    )
 
 
 async def drop_if_unused(session: AsyncSession, id: str | None) -> str | None:

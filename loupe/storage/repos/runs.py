@@ -5,18 +5,20 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, literal_column, select, text, update
+from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from loupe.storage.artefacts import Artefact
 from loupe.storage.database import Database
 from loupe.storage.errors import NotFound
 from loupe.storage.paths import new_id
-from loupe.storage.records import Page, as_record, search_terms, window, without_nothing
-from loupe.storage.repos.artefacts import drop_if_unused
+from loupe.storage.records import Page, as_record, window, without_nothing
+from loupe.storage.repos.artefacts import drop_if_unused, row_of
+from loupe.storage.repos.run_queries import Dependant, RunFilter, conditions, dependants, ordering
 from loupe.storage.rows import FINAL_STATES, Row, RunRow, WorkState
 
 _JOB = Row.metadata.tables["job"].c
-SORTABLE = ("created_at", "finished_at", "name", "model", "state", "author")
+CHOSEN_BY = ("model", "author", "state")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,9 +41,22 @@ class NewRun:
     repeat_of: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MadeRun:
+    """A run that was made elsewhere and comes with its result; `origin` says where and by whom."""
+
+    new: NewRun
+    artefact: Artefact
+    summary: Mapping[str, Any]
+    origin: Mapping[str, Any]
+
+
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """A run as it is kept. `fingerprints` has the sha256 of model, verbalizer, reconstructor and their sidecars."""
+    """A run as it is kept. `fingerprints` has the sha256 of model, verbalizer, reconstructor and their sidecars.
+
+    `origin` is there for imported runs. A run with `deleted_at` lies in the bin until it is restored or swept.
+    """
 
     id: str
     kind: str
@@ -66,6 +81,9 @@ class RunRecord:
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    origin: dict[str, Any] | None
+    deleted_at: datetime | None
+    deleted_by: str | None
 
 
 class Runs:
@@ -77,11 +95,29 @@ class Runs:
 
     async def create(self, new: NewRun) -> RunRecord:
         """Keep a run as queued."""
-        values = {**asdict(new), "token_ids": list(new.token_ids), "request": dict(new.request)}
-        row = RunRow(id=new_id(), state=WorkState.QUEUED, created_at=self._now(), **values)
+        row = self._row(new, WorkState.QUEUED)
         async with self._database.write() as session:
             session.add(row)
         return as_record(RunRecord, row)
+
+    async def add(self, made: Sequence[MadeRun]) -> tuple[RunRecord, ...]:
+        """Keep runs that are done already, with their artefacts: all of them or none."""
+        rows = [
+            self._row(
+                each.new,
+                WorkState.DONE,
+                artefact_id=each.artefact.id,
+                summary=dict(each.summary),
+                origin=dict(each.origin),
+                finished_at=self._now(),
+            )
+            for each in made
+        ]
+        async with self._database.write() as session:
+            session.add_all([row_of(each.artefact) for each in made])
+            await session.flush()
+            session.add_all(rows)
+        return tuple(as_record(RunRecord, row) for row in rows)
 
     async def start(self, id: str) -> RunRecord:
         """Note that the run is being worked on."""
@@ -126,6 +162,10 @@ class Runs:
         """Note that somebody no longer wanted the result."""
         return await self._end(id, WorkState.CANCELLED)
 
+    async def interrupt(self, id: str) -> RunRecord:
+        """Note that the process ended while the run was being made; it may be started again."""
+        return await self._change(id, state=WorkState.INTERRUPTED)
+
     async def get(self, id: str) -> RunRecord:
         """One run. Raises NotFound."""
         async with self._database.read() as session:
@@ -139,20 +179,60 @@ class Runs:
         search: str = "",
         state: WorkState | str | None = None,
         kind: str | None = None,
+        model: str | None = None,
+        author: str | None = None,
+        deleted: bool = False,
         sort_by: str = "created_at",
         order: str = "desc",
     ) -> Page[RunRecord]:
         """A page of runs, the newest first unless told otherwise; `search` looks in name, text and model.
 
-        Raises ValueError for a page, column or order that does not exist.
+        Either those that are kept, or with `deleted` those in the bin. Raises ValueError for a page, column, state or
+        order that does not exist.
         """
         offset, limit = window(page, limit)
-        conditions = _conditions(search, state, kind)
+        chosen = conditions(RunFilter(search, state, kind, model, author, deleted))
+        in_order = ordering(sort_by, order)
+        # numbers first: sorting them is reading an index, sorting whole rows would be moving megabytes
+        numbers = select(_column("number")).where(*chosen).order_by(*in_order).offset(offset).limit(limit)
         async with self._database.read() as session:
-            total = await session.scalar(select(func.count()).select_from(RunRow).where(*conditions))
-            query = select(RunRow).where(*conditions).order_by(*_ordering(sort_by, order)).offset(offset).limit(limit)
+            total = await session.scalar(select(func.count()).select_from(RunRow).where(*chosen))
+            query = select(RunRow).where(_column("number").in_(numbers)).order_by(*in_order)
             items = tuple(as_record(RunRecord, row) for row in await session.scalars(query))
         return Page(items, total or 0, page, limit)
+
+    async def choices(self) -> dict[str, dict[str, int]]:
+        """By which models, authors and states kept runs can be filtered, and how many runs each has."""
+        found: dict[str, dict[str, int]] = {}
+        async with self._database.read() as session:
+            for name in CHOSEN_BY:
+                column = _column(name)
+                query = select(column, func.count()).where(_column("deleted_at").is_(None)).group_by(column)
+                found[name] = {value: count for value, count in await session.execute(query)}
+        return found
+
+    async def rename(self, id: str, name: str) -> RunRecord:
+        """Give a run another name, whatever state it is in. Raises NotFound."""
+        return await self._set(id, name=name)
+
+    async def put_in_bin(self, id: str, *, by: str = "") -> RunRecord:
+        """Hide a run until it is restored or swept. Raises NotFound."""
+        return await self._set(id, deleted_at=self._now(), deleted_by=by)
+
+    async def restore(self, id: str) -> RunRecord:
+        """Take a run out of the bin. Raises NotFound."""
+        return await self._set(id, deleted_at=None, deleted_by=None)
+
+    async def in_bin_since(self, moment: datetime) -> tuple[str, ...]:
+        """The runs that were put into the bin before a moment."""
+        async with self._database.read() as session:
+            return tuple(await session.scalars(select(_column("id")).where(_column("deleted_at") < moment)))
+
+    async def dependants(self, id: str) -> tuple[Dependant, ...]:
+        """Whatever refers to a run: its repetitions, its jobs, and what other tables say of it."""
+        async with self._database.read() as session:
+            await _row(session, id)
+            return await dependants(session, id)
 
     async def delete(self, id: str) -> tuple[str, ...]:
         """Forget a run, and its jobs with it.
@@ -177,6 +257,18 @@ class Runs:
             ).returning(_column("id"))
             return tuple(await session.scalars(query))
 
+    def _row(self, new: NewRun, state: WorkState, **more: Any) -> RunRow:
+        values = {**asdict(new), "token_ids": list(new.token_ids), "request": dict(new.request)}
+        return RunRow(id=new_id(), state=state, created_at=self._now(), **values, **more)
+
+    async def _set(self, id: str, **values: object) -> RunRecord:
+        """Change what may change after the end."""
+        async with self._database.write() as session:
+            row = await _row(session, id)
+            for name, value in values.items():
+                setattr(row, name, value)
+            return as_record(RunRecord, row)
+
     async def _end(self, id: str, state: WorkState, **values: object) -> RunRecord:
         return await self._change(id, state=state, finished_at=self._now(), **values)
 
@@ -200,23 +292,3 @@ async def _row(session: AsyncSession, id: str) -> RunRow:
 
 def _column(name: str) -> ColumnElement[Any]:
     return getattr(RunRow, name)
-
-
-def _conditions(search: str, state: WorkState | str | None, kind: str | None) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = []
-    if state is not None:
-        conditions.append(_column("state") == WorkState(state))
-    if kind is not None:
-        conditions.append(_column("kind") == kind)
-    if terms := search_terms(search):
-        matches = text("SELECT rowid FROM run_search WHERE run_search MATCH :terms").bindparams(terms=terms)
-        conditions.append(_column("number").in_(matches.columns(literal_column("rowid"))))
-    return conditions
-
-
-def _ordering(sort_by: str, order: str) -> list[ColumnElement[Any]]:
-    if sort_by not in SORTABLE or order not in ("asc", "desc"):
-        raise ValueError(f"Runs are sorted by one of {', '.join(SORTABLE)}, asc or desc; got {sort_by!r}, {order!r}.")
-    # creation order is the order of numbers: a wall clock that was set back does not reorder anything
-    names = ["number"] if sort_by == "created_at" else [sort_by, "number"]
-    return [_column(name).asc() if order == "asc" else _column(name).desc() for name in names]
