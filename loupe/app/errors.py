@@ -2,11 +2,13 @@
 
     AppError
     ├── NotFound, Conflict, NotReady
+    ├── ConfirmationNeeded              another person's work is changed only when that is meant (a Conflict)
     ├── QueueFull, RateLimited, BodyTooLarge, WaitedTooLong
     ├── SignInNeeded, Forbidden
     ├── ConsentMissing                  a pickle is opened only with consent to that very file
     ├── PublicWithoutGuard              the server refuses to start
     ├── OfflineRefused, HubUnreachable, HubRefused, RevisionNotFound
+    ├── ImportRefused                   a file with runs has a mistake in it; `details` has every line
     └── ServerUnreachable               the command line found a lock but no server
 
 Errors of the engine and of storage are looked up by their nearest listed ancestor. The sentence is for everyone; the
@@ -32,6 +34,7 @@ class AppError(Exception):
     def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+        self.details: dict[str, Any] = {}
 
 
 class NotFound(AppError):
@@ -44,6 +47,12 @@ class Conflict(AppError):
     """The thing is in a state that does not allow this."""
 
     code = "conflict"
+
+
+class ConfirmationNeeded(Conflict):
+    """It is another person's work, and nobody said that this is meant."""
+
+    code = "confirmation_needed"
 
 
 class NotReady(AppError):
@@ -129,6 +138,16 @@ class RevisionNotFound(HubRefused):
     code = "revision_not_found"
 
 
+class ImportRefused(AppError):
+    """An uploaded file is no run, or has a mistake in it; `lines` says where."""
+
+    code = "import_refused"
+
+    def __init__(self, message: str, lines: list[dict[str, Any]]) -> None:
+        super().__init__(message)
+        self.details = {"lines": lines}
+
+
 class ServerUnreachable(AppError):
     """A server holds the data directory, but does not answer."""
 
@@ -167,6 +186,7 @@ TABLE: dict[type[Exception], Answer] = {
     storage.StorageError: Answer(500, "The data directory could not be used."),
     NotFound: Answer(404, "There is no such thing."),
     Conflict: Answer(409, "That is not possible in the present state."),
+    ConfirmationNeeded: Answer(409, "This is another person's work."),
     NotReady: Answer(503, "Still loading.", 2),
     QueueFull: Answer(429, "The queue is full.", 5),
     WaitedTooLong: Answer(503, "The device was busy for too long.", 30),
@@ -179,6 +199,7 @@ TABLE: dict[type[Exception], Answer] = {
     OfflineRefused: Answer(409, "Loupe is set to stay offline."),
     HubUnreachable: Answer(503, "The model hub cannot be reached.", 30),
     HubRefused: Answer(422, "The model hub refused."),
+    ImportRefused: Answer(422, "This file cannot be imported."),
     ServerUnreachable: Answer(503, "The server that holds the data directory does not answer.", 5),
     AppError: Answer(400, "That did not work."),
 }
@@ -225,7 +246,7 @@ def describe(error: BaseException) -> dict[str, Any]:
     return {
         "code": getattr(error, "code", "app_error"),
         "message": str(error) or known.sentence,
-        "details": {"sentence": known.sentence},
+        "details": {"sentence": known.sentence, **(error.details if isinstance(error, AppError) else {})},
         "retryable": bool(getattr(error, "retryable", False)),
     }
 

@@ -79,6 +79,9 @@ class Settings(BaseSettings):
     max_new_tokens: int = Field(default=512, gt=0, description="Longest explanation that may be asked for, in tokens.")
     max_body_mb: float = Field(default=8, gt=0, description="Largest request body, counted while it arrives, in MiB.")
     max_reply_tokens: int = Field(default=1024, gt=0, description="Longest reply a model may write, in tokens.")
+    max_import_mb: float = Field(
+        default=64, gt=0, description="Largest file of runs that may be imported, counted while it arrives, in MiB."
+    )
     queue_limit: int = Field(
         default=100, gt=0, description="Analyses waiting or running at once; more are answered 429."
     )
@@ -91,6 +94,11 @@ class Settings(BaseSettings):
     event_history: int = Field(default=2000, gt=0, description="Events kept for clients that resume the stream.")
     live_runs_kept: int = Field(
         default=200, gt=0, description="Finished analyses kept in memory beside the saved runs."
+    )
+
+    # keeping
+    deleted_runs_days: float = Field(
+        default=7, ge=0, description="Days that a deleted run can still be restored; then it is gone for good."
     )
 
     # the outside

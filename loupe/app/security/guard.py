@@ -89,7 +89,7 @@ class Guard:
             if door.api and not operator:
                 door.allowance = self.buckets.take(client)
                 _check_rate(door.allowance)
-            await self.app(scope, _counted(receive, headers, self.settings.max_body_mb, door), door.send)
+            await self.app(scope, _counted(receive, headers, _largest_mb(self.settings, scope), door), door.send)
         except Exception as raised:
             error = door.refusal or raised
             if door.started or not isinstance(error, AppError):
@@ -195,6 +195,13 @@ def _counted(receive: Receive, headers: Headers, limit_mb: float, door: Door) ->
         return message
 
     return counting
+
+
+def _largest_mb(settings: Settings, scope: Scope) -> float:
+    """Files of runs may be larger than any other body."""
+    path = scope["path"]
+    takes_files = path.endswith("/api/v1/runs/import") or ("/_nicegui/client/" in path and "/upload/" in path)
+    return max(settings.max_import_mb, settings.max_body_mb) if takes_files else settings.max_body_mb
 
 
 def _is_api(path: str) -> bool:
