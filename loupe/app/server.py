@@ -18,7 +18,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from loupe.app import logging as app_logging
-from loupe.app.api.application import build_api
+from loupe.app.api.application import answer_programs, build_api
 from loupe.app.errors import Conflict, PublicWithoutGuard
 from loupe.app.security.guard import Guard
 from loupe.app.security.keys import Sessions, stored_secret
@@ -73,6 +73,7 @@ def serve(settings: Settings) -> None:
         root_path=settings.root_path,
         timeout_graceful_shutdown=5,
         server_header=False,
+        ws_max_size=int(settings.max_body_mb * 2**20),
     )
     server = uvicorn.Server(config)
     with contextlib.closing(listener):
@@ -119,10 +120,12 @@ async def _warm_up(workspace: Workspace) -> None:
 def _add_pages(app: FastAPI, settings: Settings, secret: str, data_dir: DataDir) -> None:
     os.environ.setdefault("NICEGUI_STORAGE_PATH", str(data_dir.path / "preferences"))
     os.environ.setdefault("MATPLOTLIB", "false")
+    from nicegui import app as nicegui_app
     from nicegui import ui
 
     from loupe.app.pages import analysis, features, steering, theme, training
 
+    answer_programs(nicegui_app)
     theme.install()
     for room in (analysis, training, features, steering):
         room.register(app)

@@ -7,10 +7,11 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError, ValidationException, WebSocketRequestValidationError
 from fastapi.responses import RedirectResponse
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
-from starlette.routing import Match, Route
+from starlette.routing import Match, Mount
 from starlette.websockets import WebSocket
 
 from loupe.app.api import analyses, docs, events, health, models, runs, system
@@ -24,6 +25,7 @@ log = logging.getLogger(__name__)
 
 PREFIX = "/api/v1"
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
+EVERYTHING = ("/api", "/api/{_rest:path}")
 ROOMS = (analyses, runs, models, system, health, events)
 
 
@@ -49,7 +51,8 @@ def build_api(workspace: Workspace | None = None, *, paths_allowed: bool = False
         app.include_router(room.router, prefix=PREFIX)
     app.include_router(docs.router, prefix=PREFIX)
     app.include_router(health.router, include_in_schema=False)
-    app.add_api_route("/api/{_rest:path}", _unknown, methods=METHODS, include_in_schema=False)
+    for path in EVERYTHING:
+        app.add_api_route(path, _unknown, methods=METHODS, include_in_schema=False)
     for kind in (RequestValidationError, WebSocketRequestValidationError):
         app.add_exception_handler(kind, partial(_refused, status=400))
     app.add_exception_handler(HTTPException, _refused)
@@ -71,9 +74,25 @@ async def _unknown(request: Request) -> Response:
 
 def _methods_at(request: Request) -> list[str]:
     """What may be asked of this address; empty where there is nothing."""
-    scope = dict(request.scope) | {"method": "NONE"}
-    rooms = (r for r in request.app.routes if isinstance(r, Route) and r.endpoint is not _unknown)
-    return sorted({m for r in rooms if r.matches(scope)[0] is not Match.NONE for m in r.methods or ()})
+    rooms = [r for r in request.app.routes if not isinstance(r, Mount) and getattr(r, "path", "") not in EVERYTHING]
+    scopes = {method: dict(request.scope) | {"method": method} for method in METHODS}
+    return [m for m, scope in scopes.items() if any(r.matches(scope)[0] is Match.FULL for r in rooms)]
+
+
+def answer_programs(pages: Starlette) -> None:
+    """Below the pages too, an error is a page only for who asks for one; programs get the shape they know."""
+    show = pages.exception_handlers.get(404)
+    if show is None or show is _missing_page:
+        return
+    pages.state.show_missing = show
+    pages.add_exception_handler(404, _missing_page)
+    pages.add_exception_handler(HTTPException, _refused)
+
+
+async def _missing_page(request: Request, error: Exception) -> Response:
+    if request.method in ("GET", "HEAD") and "text/html" in request.headers.get("accept", ""):
+        return await request.app.state.show_missing(request, error)
+    return error_response(error)
 
 
 def _known_roots() -> tuple[type[Exception], ...]:
