@@ -14,6 +14,7 @@ from loupe.app.services.catalogue import Catalogue
 from loupe.app.services.downloads import Downloads
 from loupe.app.services.engine import Engine
 from loupe.app.services.events import EventStream
+from loupe.app.services.jobs import Jobs
 from loupe.app.services.models import Models
 from loupe.app.services.runs import Runs
 from loupe.app.services.system import System
@@ -31,6 +32,7 @@ class Workspace:
     store: Store
     bridge: Bridge
     events: EventStream
+    jobs: Jobs
     engine: Engine
     catalogue: Catalogue
     models: Models
@@ -47,9 +49,12 @@ async def open_workspace(settings: Settings) -> AsyncIterator[Workspace]:
         _tell(store)
         workspace = _services(settings, store)
         workspace.bridge.attach()
+        workspace.runs.start_sweeping()
         try:
             yield workspace
         finally:
+            await workspace.runs.close()
+            await workspace.jobs.close()
             await workspace.analyses.close()
             await workspace.downloads.close()
             await asyncio.to_thread(workspace.engine.close)
@@ -58,15 +63,16 @@ async def open_workspace(settings: Settings) -> AsyncIterator[Workspace]:
 
 def _services(settings: Settings, store: Store) -> Workspace:
     bridge, events = Bridge(), EventStream(settings.event_history, first=time.time_ns() // 1_000_000)
-    engine = Engine(settings, bridge)
+    jobs, engine = Jobs(store, bridge, events), Engine(settings, bridge)
     catalogue = Catalogue(starter_folder(settings), store.data_dir.models)
     models = Models(settings, engine, catalogue, bridge)
-    runs = Runs(store, catalogue)
+    runs = Runs(store, catalogue, bridge, kept_days=settings.deleted_runs_days)
     return Workspace(
         settings=settings,
         store=store,
         bridge=bridge,
         events=events,
+        jobs=jobs,
         engine=engine,
         catalogue=catalogue,
         models=models,

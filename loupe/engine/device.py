@@ -93,15 +93,15 @@ class DeviceThread:
 
         Raises DeviceClosed after `close()`.
         """
+        handle: JobHandle[Result] = JobHandle(self, job.name, job.priority, owner)
         context = JobContext(
             seed=seed,
             clock=self._clock,
             writer=writer,
             slice_budget_s=self.slice_budget_s,
             memory=self.memory,
-            is_wanted=lambda: self._is_wanted_from(job.priority),
+            is_wanted=lambda: self._is_wanted_from(handle.priority),
         )
-        handle: JobHandle[Result] = JobHandle(self, job.name, job.priority, owner)
         handle._task = Task(job, context, _observer_of(handle, on_event), self.device)
         with self._changed:
             if self._is_closed:
@@ -169,6 +169,13 @@ class DeviceThread:
         with self._changed:
             self._mark_cancelled(handle)
             self._changed.notify_all()
+
+    def _set_priority(self, handle: JobHandle, priority: Priority) -> None:
+        with self._changed:
+            was_waiting = self._ready.remove(handle, handle.priority, handle.owner)
+            handle.priority = priority
+            if was_waiting:
+                self._ready.push(handle, priority, handle.owner)
 
     def _mark_cancelled(self, handle: JobHandle) -> None:
         if handle.state.is_final or handle._is_cancelled:

@@ -1,4 +1,4 @@
-"""A submitted job as everybody else sees it: its state, its progress, its future, and three levers."""
+"""A submitted job as everybody else sees it: its state, its progress, its future, and four levers."""
 
 import uuid
 from concurrent.futures import Future
@@ -17,6 +17,7 @@ class _Levers(Protocol):
     def _pause(self, handle: "JobHandle", /) -> None: ...
     def _resume(self, handle: "JobHandle", /) -> None: ...
     def _cancel(self, handle: "JobHandle", /) -> None: ...
+    def _set_priority(self, handle: "JobHandle", priority: Priority, /) -> None: ...
     def is_current(self) -> bool: ...
 
 
@@ -54,6 +55,10 @@ class JobHandle(Generic[Result]):
     def cancel(self) -> None:
         """Close the job after its current step, whatever it is doing; no effect on a finished job."""
         self._thread._cancel(self)
+
+    def set_priority(self, priority: Priority) -> None:
+        """Be as urgent as this from the next slice on."""
+        self._thread._set_priority(self, priority)
 
     def result(self, timeout: float | None = None) -> Result:
         """Wait for the result; raises what the job raised."""
