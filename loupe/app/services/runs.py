@@ -1,34 +1,60 @@
-"""Saved runs: kept with everything needed to repeat them, listed, opened, deleted; and the starter's samples."""
+"""Saved runs: kept with everything needed to repeat them, listed, opened, renamed, imported; deleted into a bin.
+
+And the starter's samples, which are runs that nobody can change.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from loupe.app.bridge import Bridge
 from loupe.app.errors import NotFound
+from loupe.app.plain import file_label
 from loupe.app.services.catalogue import Catalogue
+from loupe.app.services.imports import read_runs
+from loupe.app.services.run_files.document import FACTS, Document
+from loupe.app.services.run_files.older import read as bare_document
+from loupe.engine.errors import BadOption
 from loupe.storage.artefacts import Artefact
+from loupe.storage.errors import StorageError
 from loupe.storage.records import Page
-from loupe.storage.repos.runs import NewRun, RunRecord
+from loupe.storage.repos.runs import MadeRun, NewRun, RunRecord
 from loupe.storage.rows import WorkState
 from loupe.storage.store import Store
 
+log = logging.getLogger(__name__)
+
 RESULT = "result.json"
+SWEEP_EVERY_S = 3600
+SAMPLE = "sample:"
+MAX_NAME = 200
+CARRIED = (
+    *("text", "request", "model", "layer", "seed", "device", "dtype"),
+    *("token_ids", "fingerprints", "versions"),
+)
 Result = dict[str, Any]
 
 
 class Runs:
     """The saved runs of a data directory, and the samples that come with the starter."""
 
-    def __init__(self, store: Store, catalogue: Catalogue) -> None:
+    def __init__(
+        self, store: Store, catalogue: Catalogue, bridge: Bridge | None = None, *, kept_days: float = 7
+    ) -> None:
         self.store = store
         self.rows = store.runs
         self.catalogue = catalogue
+        self.bridge = bridge
+        self.kept_days = kept_days
+        self._sweeping: asyncio.Task[None] | None = None
 
     async def create(self, new: NewRun) -> RunRecord:
         """Accept a run: from now on it is never forgotten."""
@@ -45,6 +71,8 @@ class Runs:
     async def result(self, id: str) -> Result:
         """The result of a finished run, `{metadata, data}`. Raises NotFound, CorruptArtefact."""
         record = await self.rows.get(id)
+        if record.deleted_at is not None:
+            raise NotFound(f"Run {id} was deleted. Restore it to read it.")
         if record.artefact_id is None:
             raise NotFound(f"Run {id} is {record.state} and has no result.")
         return await asyncio.to_thread(self._read, record.artefact_id)
@@ -62,9 +90,96 @@ class Runs:
         await self.rows.finish(id, artefact_id=artefact.id, summary=summary_of(result))
         return result
 
-    async def delete(self, id: str) -> None:
-        """Delete a run and, when nothing else needs it, its result. Raises NotFound."""
-        await self.store.delete_run(id)
+    async def document(self, id: str) -> Document:
+        """A finished run as it travels: its facts and its result. `sample:ID` is one of the starter's samples.
+
+        Raises NotFound, CorruptArtefact.
+        """
+        if id.startswith(SAMPLE):
+            return await self._sample_document(id)
+        record = await self.rows.get(id)
+        result = await self.result(id)
+        facts = {name: value for name, value in record_json(record).items() if name in FACTS}
+        return Document(orjson.loads(orjson.dumps(facts)), result["metadata"], tuple(result["data"]))
+
+    async def take_in(self, content: bytes, file: str, *, by: str = "") -> tuple[RunRecord, ...]:
+        """Keep every run of an uploaded file, or none. Raises ImportRefused, StoreFull, StoreFailed."""
+        kind, documents = await asyncio.to_thread(read_runs, content)
+        made: list[MadeRun] = []
+        try:
+            for document in documents:
+                made.append(await asyncio.to_thread(self._made, document, kind, file, by))
+            records = await self.rows.add(made)
+        except BaseException:
+            for each in made:
+                await self.store.remove(each.artefact.id)
+            raise
+        self._changed()
+        return records
+
+    async def rename(self, id: str, name: str) -> RunRecord:
+        """Call a run something else. Raises NotFound, BadOption."""
+        name = " ".join(name.split())
+        if not 0 < len(name) <= MAX_NAME:
+            raise BadOption(f"A name has between 1 and {MAX_NAME} characters; this one has {len(name)}.")
+        _check_whole(name)
+        record = await self.rows.rename(id, name)
+        self._changed()
+        return record
+
+    async def delete(self, id: str, *, by: str = "", forever: bool = False) -> RunRecord:
+        """Put a run into the bin, or with `forever` remove it and, when nothing else needs it, its result at once.
+
+        Raises NotFound.
+        """
+        record = await self.rows.get(id)
+        if forever:
+            await self.store.delete_run(id)
+        else:
+            record = await self.rows.put_in_bin(id, by=by)
+        self._changed()
+        return record
+
+    async def restore(self, id: str) -> RunRecord:
+        """Take a run out of the bin. Raises NotFound, also when it has been swept already."""
+        record = await self.rows.restore(id)
+        self._changed()
+        return record
+
+    async def sweep(self, now: datetime | None = None) -> int:
+        """Remove for good what lies in the bin for longer than the setting allows; returns how many runs went."""
+        gone = await self.rows.in_bin_since((now or datetime.now(UTC)) - timedelta(days=self.kept_days))
+        for id in gone:
+            await self.store.delete_run(id)
+        if gone:
+            self._changed()
+        return len(gone)
+
+    def start_sweeping(self) -> None:
+        """Sweep the bin now and every hour, until `close`."""
+        self._sweeping = asyncio.create_task(self._keep_sweeping(), name="bin-sweep")
+
+    async def close(self) -> None:
+        """Stop sweeping."""
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+            await asyncio.wait([self._sweeping])
+
+    async def _keep_sweeping(self) -> None:
+        while True:
+            try:
+                await self.sweep()
+            except StorageError:
+                log.exception("the bin could not be swept; the next try is in an hour")
+            await asyncio.sleep(SWEEP_EVERY_S)
+
+    def gone_at(self, record: RunRecord) -> datetime | None:
+        """When a run in the bin is removed for good; None for others."""
+        return record.deleted_at and record.deleted_at + timedelta(days=self.kept_days)
+
+    def _changed(self) -> None:
+        if self.bridge is not None:
+            self.bridge.publish("runs")
 
     def samples(self) -> list[dict[str, str]]:
         """The starter's sample runs: id and title, in the order of their file names."""
@@ -81,6 +196,23 @@ class Runs:
             raise NotFound(f"The starter has no sample run {id!r}.")
         return orjson.loads(await asyncio.to_thread(path.read_bytes))
 
+    async def _sample_document(self, id: str) -> Document:
+        name = id.removeprefix(SAMPLE)
+        result = await self.sample(name)
+        title = next(sample["title"] for sample in self.samples() if sample["id"] == name)
+        found = await asyncio.to_thread(bare_document, result)
+        return Document({**found.run, "id": id, "name": title, "model": "starter"}, found.metadata, found.data)
+
+    def _made(self, document: Document, kind: str, file: str, by: str) -> MadeRun:
+        facts = document.run
+        name = str(facts.get("name") or "")[:MAX_NAME] or "Imported run"
+        carried: dict[str, Any] = {"text": "", "request": {}} | {n: facts[n] for n in CARRIED if n in facts}
+        new = NewRun(name=name, author=by, **carried)
+        artefact = self._write(name, document.result)
+        return MadeRun(
+            new=new, artefact=artefact, summary=summary_of(document.result), origin=_origin(document, kind, file)
+        )
+
     def _write(self, name: str, result: Result) -> Artefact:
         with self.store.artefacts.write("run", name) as draft:
             draft.write(RESULT, orjson.dumps(result))
@@ -89,6 +221,26 @@ class Runs:
 
     def _read(self, artefact_id: str) -> Result:
         return orjson.loads(self.store.artefacts.open(artefact_id).path(RESULT).read_bytes())
+
+
+def _origin(document: Document, kind: str, file: str) -> dict[str, Any]:
+    """Where an imported run comes from, as far as its file says."""
+    facts = document.run
+    before = facts.get("origin")
+    known = {
+        "format": str(kind),
+        "file": file_label(file),
+        "run": facts.get("id"),
+        "author": facts.get("author"),
+        "created_at": facts.get("created_at"),
+        "before": {k: v for k, v in before.items() if k != "before"} if isinstance(before, dict) else None,
+    }
+    return {name: value for name, value in known.items() if value}
+
+
+def _check_whole(name: str) -> None:
+    if any("\ud800" <= character <= "\udfff" for character in name):
+        raise BadOption("The name has half of a surrogate pair in it.")
 
 
 def _title(path: Path) -> str:
