@@ -70,6 +70,7 @@ class Compared(NamedTuple):
     squared_error: Tensor
     grad_values: Float[Tensor, "rows width"]
     pull: Float[Tensor, "levels rows d_out"]
+    grad_b_dec: Float[Tensor, " d_out"]
 
 
 Phase: TypeAlias = Generator[None, None, None]
@@ -125,17 +126,17 @@ class SparseStep:
     ) -> Generator[None, None, StepSums]:
         """Forward and backward on some rows; `batch_rows` is how many the whole step will have (default: these)."""
         target, batch_rows = x if target is None else target, batch_rows or len(x)
-        seen = x - self.weights.b_dec if self.centred else x
+        seen = yield from self.see(x)
         acts = yield from self.encode(seen, self.weights, self.k, self.batchwise)
         scale = 1 / (batch_rows * self.levels)
         compared = yield from self.compare(acts, target, self.weights, scale, self.level_of)
-        yield from self.add_gradients(seen, acts, compared, self.weights, self.grads, self.level_of)
-        self._note_fired(acts)
+        fired = yield from self.add_gradients(seen, acts, compared, self.weights, self.grads, self.level_of)
+        self.tokens_since_fired.add_(len(x)).masked_fill_(fired > 0, 0)
         aux_loss = target.new_zeros(())
         if self.aux is not None and len(self.dead):
             error = compared.pull[-1] / (-2 * scale)
             aux_loss = yield from self._revive(seen, error, self.aux, len(x) / batch_rows)
-        return StepSums(len(x), compared.squared_error, (acts.values > 0).sum(), aux_loss, compared.pull[0])
+        return StepSums(len(x), compared.squared_error, fired.sum(), aux_loss, compared.pull[0])
 
     @torch.no_grad()
     def apply(self, lr: float) -> Generator[None, None, Float[Tensor, ""]]:
@@ -160,16 +161,16 @@ class SparseStep:
         self.grads.W_enc.t().index_add_(0, self.dead, grads.W_enc.t())
         self.grads.b_enc.index_add_(0, self.dead, grads.b_enc)
         self.grads.W_dec.index_add_(0, self.dead, grads.W_dec)
-        self.grads.b_dec.sub_(some.W_enc @ grads.b_enc) if self.centred else None
         return compared.squared_error * scale
 
     def _of(self, weights: Weights, latents: Int64[Tensor, " some"]) -> Weights:
         rows = weights.W_enc.t()[latents].t()
         return Weights(rows, weights.b_enc[latents], weights.W_dec[latents], torch.zeros_like(weights.b_dec))
 
-    def _note_fired(self, acts: SparseActs) -> None:
-        fired = torch.bincount(acts.indices[acts.values > 0], minlength=len(self.tokens_since_fired)) > 0
-        self.tokens_since_fired.add_(len(acts.values)).masked_fill_(fired, 0)
+    def see(self, x: Tensor) -> Generator[None, None, Tensor]:
+        """What the encoder is given."""
+        yield
+        return x - self.weights.b_dec if self.centred else x
 
     def encode(self, seen: Tensor, of: Weights, k: int, batchwise: bool) -> Generator[None, None, SparseActs]:
         """The code of every row."""
@@ -192,24 +193,32 @@ class SparseStep:
         yield
         dots = [sparse.row_dots(each, acts.indices, of.W_dec) * (level == at) for at, each in enumerate(pull)]
         yield
-        return Compared(errors[-1].square().sum(), torch.stack(dots).sum(0) * (acts.values > 0), pull)
+        return Compared(errors[-1].square().sum(), torch.stack(dots).sum(0) * (acts.values > 0), pull, pull[0].sum(0))
 
     def add_gradients(
         self, seen: Tensor, acts: SparseActs, compared: Compared, of: Weights, to: Weights, level_of: Tensor
-    ) -> Phase:
-        """Add the gradient of every weight to `to`."""
+    ) -> Generator[None, None, Int64[Tensor, " d_sae"]]:
+        """Add the gradient of every weight to `to`, and what flows through a centred input to b_dec.
+
+        Returns how often each latent fired.
+        """
         turned = sparse.by_latent(acts.indices, len(of.W_dec))
         picks = turned.rows + (level_of[acts.indices].flatten() * len(seen))[turned.slots]
         by_value, by_grad = (each.flatten()[turned.slots] for each in (acts.values, compared.grad_values))
         to.W_dec.add_(sparse.weighted_sum(compared.pull.flatten(0, 1), picks, by_value, turned.starts))
         yield
         to.W_enc.t().add_(sparse.weighted_sum(seen, turned.rows, by_grad, turned.starts))
-        grad_b_enc = torch.zeros_like(to.b_enc).index_add_(0, acts.indices.flatten(), compared.grad_values.flatten())
+        latents = acts.indices.flatten()
+        grad_b_enc = torch.zeros_like(to.b_enc).index_add_(0, latents, compared.grad_values.flatten())
         to.b_enc.add_(grad_b_enc)
-        if of is self.weights:
-            to.b_dec.add_(compared.pull[0].sum(0))
-            to.b_dec.sub_(of.W_enc @ grad_b_enc) if self.centred else None
         yield
+        if of is self.weights:
+            to.b_dec.add_(compared.grad_b_dec)
+        if self.centred:
+            self.grads.b_dec.sub_(of.W_enc @ grad_b_enc)
+        return of.b_enc.new_zeros(len(of.b_enc), dtype=torch.int64).index_add_(
+            0, latents, (acts.values > 0).flatten().long()
+        )
 
     def step(self, lr: float) -> Generator[None, None, Tensor]:
         """Project, clip, Adam, unit norm; gradients are zero afterwards."""
@@ -245,4 +254,7 @@ def sparse_step(
     """The step for these weights where they are. Raises ValueError for a k no code can have."""
     if not 1 <= k <= len(weights.W_dec):
         raise ValueError(f"k is {k}; a code over {len(weights.W_dec)} latents holds from 1 to all of them.")
-    return SparseStep(weights, k, batchwise, centred, prefix_sizes, adam or AdamOptions(), aux)
+    from loupe.engine.sae import compiled_step  # brings the compiler, a second and 100 MB that others need not pay
+
+    kind = compiled_step.CompiledStep if compiled_step.runs_here(weights) else SparseStep
+    return kind(weights, k, batchwise, centred, prefix_sizes, adam or AdamOptions(), aux)
