@@ -28,6 +28,13 @@ class Settings(BaseSettings):
         default=None, description="Folder of the starter; unset means the one shipped with Loupe."
     )
 
+    backup_dir: Path | None = Field(
+        default=None, description="Folder that receives backups by itself; unset means none are made unasked."
+    )
+    backup_every_min: float = Field(
+        default=5, gt=0, description="Minutes between those backups; also the most work that a lost disk can cost."
+    )
+
     # serving
     host: str = Field(
         default="127.0.0.1", description="Address to bind. Anything but loopback needs a password or an API key."

@@ -14,9 +14,11 @@ from loupe.app.services.catalogue import Catalogue
 from loupe.app.services.downloads import Downloads
 from loupe.app.services.engine import Engine
 from loupe.app.services.events import EventStream
+from loupe.app.services.generation import Generations
 from loupe.app.services.jobs import Jobs
 from loupe.app.services.models import Models
 from loupe.app.services.runs import Runs
+from loupe.app.services.safekeeping import Safekeeping, safekept
 from loupe.app.services.system import System
 from loupe.app.settings import Settings, starter_folder
 from loupe.storage.store import Store, open_store
@@ -37,17 +39,22 @@ class Workspace:
     catalogue: Catalogue
     models: Models
     analyses: Analyses
+    generations: Generations
     runs: Runs
     downloads: Downloads
     system: System
+    safekeeping: Safekeeping | None
 
 
 @asynccontextmanager
 async def open_workspace(settings: Settings) -> AsyncIterator[Workspace]:
     """Open the data directory, alone, and start the services. Raises whatever `open_store` raises."""
-    async with open_store(settings.home) as store:
+    async with (
+        open_store(settings.home) as store,
+        safekept(store, settings.backup_dir, settings.backup_every_min) as safekeeping,
+    ):
         _tell(store)
-        workspace = _services(settings, store)
+        workspace = _services(settings, store, safekeeping)
         workspace.bridge.attach()
         workspace.runs.start_sweeping()
         try:
@@ -56,12 +63,13 @@ async def open_workspace(settings: Settings) -> AsyncIterator[Workspace]:
             await workspace.runs.close()
             await workspace.jobs.close()
             await workspace.analyses.close()
+            await workspace.generations.close()
             await workspace.downloads.close()
             await asyncio.to_thread(workspace.engine.close)
             workspace.bridge.detach()
 
 
-def _services(settings: Settings, store: Store) -> Workspace:
+def _services(settings: Settings, store: Store, safekeeping: Safekeeping | None) -> Workspace:
     bridge, events = Bridge(), EventStream(settings.event_history, first=time.time_ns() // 1_000_000)
     jobs, engine = Jobs(store, bridge, events), Engine(settings, bridge)
     catalogue = Catalogue(starter_folder(settings), store.data_dir.models)
@@ -77,9 +85,11 @@ def _services(settings: Settings, store: Store) -> Workspace:
         catalogue=catalogue,
         models=models,
         analyses=Analyses(settings, models, runs, bridge, events),
+        generations=Generations(settings, models, bridge, events),
         runs=runs,
         downloads=Downloads(settings, Hub(settings), store.data_dir.models, store.jobs, events),
         system=System(settings, store, engine, catalogue),
+        safekeeping=safekeeping,
     )
 
 

@@ -41,6 +41,13 @@ def restore(
     return snapshot
 
 
+def is_newer(snapshot: Snapshot, data_dir: DataDir) -> bool:
+    """Whether a snapshot was made after the last commit of a data directory, or that has no records at all."""
+    files = [data_dir.database.with_name(data_dir.database.name + companion) for companion in _COMPANIONS[:2]]
+    written = [file.stat().st_mtime for file in files if file.exists()]
+    return not written or snapshot.created_at.timestamp() > max(written)
+
+
 def _bring_back(source: Path, sha256: str, root: Path, fs: FileSystem) -> None:
     folder = root / source.name
     try:
