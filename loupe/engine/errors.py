@@ -199,11 +199,20 @@ class OutOfDeviceMemory(DeviceError):
 
     code = "out_of_device_memory"
 
-    def __init__(self, message: str, *, advice: str, needed: int | None = None, available: int | None = None):
+    def __init__(
+        self,
+        message: str,
+        *,
+        advice: str,
+        needed: int | None = None,
+        available: int | None = None,
+        holdings: dict[str, int] | None = None,
+    ):
         super().__init__(f"{message} {advice}")
         self.advice = advice
         self.needed = needed
         self.available = available
+        self.holdings = holdings or {}
 
 
 class Cancelled(DeviceError):

@@ -5,6 +5,7 @@ On the CPU they are the machine's, or the container's where that is less.
 """
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +37,13 @@ def read_memory(device: torch.device | str = "cpu") -> DeviceMemory:
     return _within_container(DeviceMemory(machine.total, machine.total - machine.available), _CGROUP)
 
 
+def read_own(device: torch.device) -> int:
+    """What this process itself takes of a device."""
+    if device.type == "cuda":
+        return torch.cuda.memory_allocated(device)
+    return psutil.Process().memory_info().rss
+
+
 def _within_container(machine: DeviceMemory, cgroup: Path) -> DeviceMemory:
     """The container's share where a limit is set that is tighter than the machine."""
     try:
@@ -58,35 +66,58 @@ def _reclaimable(cgroup: Path) -> int:
 
 
 class MemoryBudget:
-    """The share of a device that Loupe may fill (90 % unless told otherwise), and a ledger of who holds how much."""
+    """The share of a device that Loupe may fill (90 % unless told otherwise), and a ledger of who holds how much.
 
-    def __init__(self, device: torch.device | str = "cpu", *, fraction: float = 0.9, read=read_memory):
+    `limit` (bytes, 0 for none) makes the device count as smaller than it is, for this process's own use.
+    """
+
+    def __init__(
+        self,
+        device: torch.device | str = "cpu",
+        *,
+        fraction: float = 0.9,
+        limit: int = 0,
+        read: Callable[[torch.device], DeviceMemory] = read_memory,
+        own: Callable[[torch.device], int] | None = None,
+    ):
         self.device = torch.device(device)
         self.fraction = fraction
+        self.limit = limit
         self._read = read
+        self._own = own or read_own
         self._held: dict[str, int] = {}
         self._lock = threading.Lock()
 
+    def memory(self) -> DeviceMemory:
+        """The device now, or this process's share of it where a limit is set and tighter."""
+        memory = self._read(self.device)
+        if not self.limit or self.limit >= memory.total:
+            return memory
+        own = min(self._own(self.device), self.limit)
+        free = min(memory.total - memory.used, self.limit - own)
+        return DeviceMemory(self.limit, self.limit - free)
+
     def available(self) -> int:
         """Bytes that may still be taken before the line is crossed; never negative."""
-        memory = self._read(self.device)
-        return max(0, int(memory.total * self.fraction) - memory.used)
+        return self._left(self.memory())
 
     def require(self, needed: int, what: str, advice: str = ADVICE) -> None:
         """Refuse `what`, with numbers, when `needed` more bytes would cross the line.
 
         Raises OutOfDeviceMemory.
         """
-        memory = self._read(self.device)
-        available = max(0, int(memory.total * self.fraction) - memory.used)
+        memory = self.memory()
+        available = self._left(memory)
         if needed <= available:
             return
         raise OutOfDeviceMemory(
-            f"{what} needs {_size(needed)}, but only {_size(available)} may be taken on {self.device}: "
-            f"{_size(memory.used)} of {_size(memory.total)} are in use and {self.fraction:.0%} is the limit.",
+            f"{what} needs {as_size(needed)}, but only {as_size(available)} may be taken on {self.device}: "
+            f"{as_size(memory.used)} of {as_size(memory.total)} are in use and {self.fraction:.0%} is the limit."
+            f"{self._told()}",
             advice=advice,
             needed=needed,
             available=available,
+            holdings=self.holdings(),
         )
 
     def hold(self, owner: str, size: int) -> None:
@@ -104,6 +135,17 @@ class MemoryBudget:
         with self._lock:
             return dict(sorted(self._held.items(), key=lambda entry: -entry[1]))
 
+    def _left(self, memory: DeviceMemory) -> int:
+        return max(0, int(memory.total * self.fraction) - memory.used)
 
-def _size(count: int) -> str:
+    def _told(self, most: int = 4) -> str:
+        held = list(self.holdings().items())
+        if not held:
+            return ""
+        named = ", ".join(f"{owner} {as_size(size)}" for owner, size in held[:most])
+        return f" Held by {named}{f' and {len(held) - most} more' if len(held) > most else ''}."
+
+
+def as_size(count: int) -> str:
+    """Bytes as a person reads them."""
     return f"{count / 2**30:.2f} GiB" if count >= 2**30 else f"{count / 2**20:.1f} MiB"

@@ -73,3 +73,29 @@ def test_the_ledger_names_the_largest_holder_first():
 def test_small_sizes_are_told_in_mebibytes():
     with pytest.raises(OutOfDeviceMemory, match=r"needs 1\.5 MiB, but only 0\.0 MiB"):
         budget(GIB, GIB).require(3 * 2**19, "it")
+
+
+def test_a_refusal_names_who_holds_what():
+    full = budget(10 * GIB, 8 * GIB)
+    full.hold("model gemma", 5 * GIB)
+    full.hold("verbalizer gemma-av", 2 * GIB)
+    with pytest.raises(
+        OutOfDeviceMemory, match=r"Held by model gemma 5\.00 GiB, verbalizer gemma-av 2\.00 GiB"
+    ) as caught:
+        full.require(2 * GIB, "Loading a third")
+    assert caught.value.holdings == {"model gemma": 5 * GIB, "verbalizer gemma-av": 2 * GIB}
+
+
+def test_a_profile_of_eight_gigabytes_counts_only_what_this_process_takes():
+    own = [3 * GIB]
+    small = MemoryBudget(limit=8 * GIB, read=lambda _: DeviceMemory(64 * GIB, 30 * GIB), own=lambda _: own[0])
+    assert small.memory() == DeviceMemory(8 * GIB, 3 * GIB)
+    own[0] = 20 * GIB
+    assert small.available() == 0
+
+
+def test_a_profile_never_promises_more_than_the_machine_has_free():
+    tight = MemoryBudget(limit=8 * GIB, read=lambda _: DeviceMemory(64 * GIB, 63 * GIB), own=lambda _: 0)
+    assert tight.memory() == DeviceMemory(8 * GIB, 7 * GIB)
+    wide = MemoryBudget(limit=80 * GIB, read=lambda _: DeviceMemory(64 * GIB, 0), own=lambda _: 0)
+    assert wide.memory().total == 64 * GIB

@@ -8,7 +8,7 @@ inputs_embeds` (granite multiplies them, bloom normalises them: a vector injecte
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -22,6 +22,7 @@ from loupe.engine.models.partial import run_blocks
 from loupe.engine.models.structure import probe_ids
 
 Readings = dict[HookPoint, Tensor]
+INJECTION = "block 0 receives inputs_embeds"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,27 +52,55 @@ class Certificate:
     def partial_forward(self) -> bool:
         return any(check.passed for check in self.checks if check.name == "partial forward")
 
+    @property
+    def injects(self) -> bool:
+        """Whether a row put into `inputs_embeds` is what block 0 receives, so that a vector can be injected there."""
+        return any(check.passed for check in self.checks if check.name == INJECTION)
 
-@torch.no_grad()
+
 def certify(lm: LanguageModel) -> Certificate:
     """Check the hook points of a model against the model. Raises CertificationFailed naming the checks that failed."""
+    steps = examine(lm)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as finished:
+            return require_passed(finished.value)
+
+
+def require_passed(certificate: Certificate) -> Certificate:
+    """The certificate itself. Raises CertificationFailed naming the required checks that failed."""
+    if not certificate.passed:
+        lost = [check for check in certificate.checks if check.required and not check.passed]
+        failed = "; ".join(f"{check.name} ({check.difference:.2g})" for check in lost)
+        raise CertificationFailed(f"{certificate.family} does not do what its hook points say: {failed}.")
+    return certificate
+
+
+def examine(lm: LanguageModel) -> Generator[Check, None, Certificate]:
+    """The checks one by one, between which other work may run on the model; returns all of them, passed or not."""
+    checks: list[Check] = []
+    pending = _checks(lm)
+    while True:
+        with torch.no_grad():  # not as a decorator: the mode must not outlast a yield
+            check = next(pending, None)
+        if check is None:
+            return Certificate(lm.family.name, lm.family.listed, available_sites(lm), tuple(checks))
+        checks.append(check)
+        yield check
+
+
+def _checks(lm: LanguageModel) -> Iterator[Check]:
     ids = probe_ids(lm.config).to(lm.device)
     sites = available_sites(lm)
     hooks_before = count_hooks(lm.model)
     with capture(lm, [HookPoint(layer, site) for layer in range(lm.n_layers) for site in sites]) as readings:
         logits = lm.logits(ids)
-    checks = (
-        *_against_hidden_states(lm, ids, readings, logits),
-        *_of_sites(lm, sites, readings),
-        *_of_interventions(lm, ids, sites, logits, readings),
-        _of_partial_forward(lm, readings, logits),
-        Check("no hook remains", count_hooks(lm.model) == hooks_before, 0.0),
-    )
-    certificate = Certificate(lm.family.name, lm.family.listed, sites, checks)
-    if not certificate.passed:
-        failed = "; ".join(f"{c.name} ({c.difference:.2g})" for c in checks if c.required and not c.passed)
-        raise CertificationFailed(f"{lm.family.name} does not do what its hook points say: {failed}.")
-    return certificate
+    yield from _against_hidden_states(lm, ids, readings, logits)
+    yield from _of_sites(lm, sites, readings)
+    yield from _of_interventions(lm, ids, sites, logits, readings)
+    yield _of_partial_forward(lm, readings, logits)
+    yield Check("no hook remains", count_hooks(lm.model) == hooks_before, 0.0)
 
 
 def available_sites(lm: LanguageModel) -> tuple[Site, ...]:
@@ -101,8 +130,19 @@ def _against_hidden_states(lm: LanguageModel, ids: Tensor, readings: Readings, l
     yield _equal("logits are the model's own", [(logits, own.logits)])
     yield _close("final norm and head give the logits", lm.unembed(readings[HookPoint(lm.n_layers - 1)]), logits)
     yield _equal("inputs_embeds is what ids become", [(lm.logits(embeds=lm.embed(ids)), logits)])
-    if lm.family.positions is None and lm.family.project_in is None:
-        yield replace(_equal("block 0 receives inputs_embeds", [(lm.embed(ids), states[0])]), required=False)
+    if lm.family.project_in is None:
+        yield replace(_of_injection(lm, ids, states[0]), required=False)
+
+
+def _of_injection(lm: LanguageModel, ids: Tensor, entering: Tensor) -> Check:
+    """What enters block 0 is the embedding, or differs from it by learned positions alone."""
+    if lm.family.positions is None:
+        return _equal(INJECTION, [(lm.embed(ids), entering)])
+    other = ids.flip(-1)
+    with capture(lm, [HookPoint(0, Site.RESID_PRE)], stop=True) as store:
+        lm.forward(other)
+    moved = entering - store[HookPoint(0, Site.RESID_PRE)]
+    return _close(INJECTION, moved, lm.embed(ids) - lm.embed(other))
 
 
 def _of_sites(lm: LanguageModel, sites: tuple[Site, ...], readings: Readings) -> Iterator[Check]:

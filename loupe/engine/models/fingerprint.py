@@ -2,11 +2,17 @@
 
 A run stores the fingerprints of everything it used. The file fingerprint covers config.json and the weight files;
 the tokenizer is left out because a run stores its token ids.
+
+Hashing reads every byte, which takes seconds for a large model and must not happen on the device thread. A file's hash
+is therefore remembered while its size, inode and time of change stay the same: whoever is about to load a folder calls
+`fingerprint_folder` in a thread of its own, and the load itself then finds the answer here.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,11 +25,19 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+_SETTLED_NS = 2_000_000_000  # a file changed a moment ago may change again within the clock's grain
+_known: dict[tuple[str, int, int, int], str] = {}
+
+
 def file_sha256(file: Path) -> str:
-    """The sha256 of a file's bytes, in hex. Raises UnsafeFile for a pickle."""
+    """The sha256 of a file's bytes, in hex; remembered while the file is untouched. Raises UnsafeFile for a pickle."""
     refuse_pickle(file)
     with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        about = os.fstat(stream.fileno())
+        key = (str(file.resolve()), about.st_size, about.st_mtime_ns, about.st_ino)
+        if key not in _known or time.time_ns() - about.st_mtime_ns < _SETTLED_NS:
+            _known[key] = hashlib.file_digest(stream, "sha256").hexdigest()
+        return _known[key]
 
 
 def fingerprint_files(files: Iterable[Path]) -> str:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
     from transformers.modeling_outputs import BaseModelOutputWithPast
 
+    from loupe.engine.models.certify import Certificate
+
 _DTYPE_NAMES = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
 
 
@@ -33,7 +35,8 @@ class LanguageModel:
 
     Made by `load_model` (from a folder) or `wrap_model` (from a model in memory). `path` is the folder it came from, or
     None. `dtype` is what the weights really are ("fp32", "bf16", "fp16", "int8", "nf4"). `tokenizer` may be None for a
-    folder that ships none. `known_fingerprint` is the fingerprint once it is known; read `fingerprint`.
+    folder that ships none. `known_fingerprint` is the fingerprint once it is known; read `fingerprint`. `certificate`
+    is what was checked when an unlisted family was wrapped (None for a listed one, until somebody certifies it).
     """
 
     model: PreTrainedModel
@@ -42,6 +45,7 @@ class LanguageModel:
     path: Path | None
     dtype: str
     known_fingerprint: str | None = field(default=None, repr=False)
+    certificate: Certificate | None = field(default=None, repr=False)
 
     @property
     def config(self) -> PreTrainedConfig:

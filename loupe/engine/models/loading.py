@@ -86,7 +86,7 @@ def wrap_model(
     lm = LanguageModel(model, tokenizer, family, Path(path) if path else None, dtype="", known_fingerprint=fingerprint)
     lm.dtype = dtype_name(lm.torch_dtype)
     if not family.listed:
-        certify(lm)
+        lm.certificate = certify(lm)
     return lm
 
 

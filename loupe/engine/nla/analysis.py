@@ -10,6 +10,7 @@ slice budget, and closing the generator withdraws its rows from the batch at onc
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Generator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, TypeVar
@@ -21,6 +22,7 @@ from torch import Tensor
 from loupe.engine.jobs import Priority, Progress
 from loupe.engine.models.language_model import LanguageModel
 from loupe.engine.models.lens import TunedLens
+from loupe.engine.models.size import cache_bytes_per_token
 from loupe.engine.models.tokens import TokenView, display_tokens
 from loupe.engine.nla.batching import RolloutText, VerbalizerBatch
 from loupe.engine.nla.extraction import BaseRun, base_run_steps
@@ -75,12 +77,19 @@ class AnalysisJob:
 
     def run(self, ctx: JobContext) -> Steps[AnalysisResult]:
         """Yields a `Progress` after every decode step at the latest, with an `item` for each finished position."""
-        base = yield from _base_run(self, ctx)
-        run = _Run(self, ctx, base)
+        owner, size = f"analysis {secrets.token_hex(3)}, {len(self.question.ids)} tokens", _base_bytes(self)
+        ctx.memory.require(size, f"Reading a text of {len(self.question.ids)} tokens")
+        ctx.memory.hold(owner, size)
         try:
-            yield from run.steps()
+            base = yield from _base_run(self, ctx)
+            run = _Run(self, ctx, base)
+            try:
+                yield from run.steps()
+            finally:
+                run.ticket.close()
+                run.note_cache()
         finally:
-            run.ticket.close()
+            ctx.memory.release(owner)
         positions = tuple(run.done[index] for index in range(len(self.question.positions)))
         return AnalysisResult(run.metadata(positions), positions)
 
@@ -93,6 +102,15 @@ def _base_run(job: AnalysisJob, ctx: JobContext) -> Steps[BaseRun]:
     )
     base = yield from paced(steps, pace, ctx, Progress(0, len(job.question.positions), "reading the text"))
     return base
+
+
+def _base_bytes(job: AnalysisJob) -> int:
+    """What the base run keeps: per token one activation, the last hidden state, and with KL all keys and values."""
+    per_token = 2 * job.model.d_model * 4
+    if job.question.request.kl:
+        bytes_each = torch.finfo(job.model.torch_dtype).bits // 8
+        per_token += cache_bytes_per_token(job.model.config.to_dict(), bytes_each) or 0
+    return per_token * len(job.question.ids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,12 +154,22 @@ class _Run:
             if not self.ticket.done:
                 self.job.batch.advance()
             self.ticket.raise_if_failed()
+            self.note_cache()
             since = since if ready else self.ctx.clock()
             ready += self.ticket.take_finished()
             yield self._progress()
             if ready and self._is_time_to_finish(ready, since):
                 yield from self._finish(sorted(ready))
                 ready = []
+
+    def note_cache(self) -> None:
+        """Put the shared batch's keys and values into the ledger, or strike them when nobody decodes."""
+        batch = self.job.batch
+        owner = f"rollouts of {batch.verbalizer.name}"
+        if batch.nbytes:
+            self.ctx.memory.hold(owner, batch.nbytes)
+        else:
+            self.ctx.memory.release(owner)
 
     def metadata(self, positions: Sequence[PositionResult]) -> dict[str, object]:
         """What is needed to repeat the analysis and to read it."""

@@ -21,7 +21,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from loupe.engine.errors import BadOption
+from loupe.engine.errors import BadOption, OutOfDeviceMemory
+from loupe.engine.memory import ADVICE, as_size
 from loupe.engine.nla.pace import RowLimit
 from loupe.engine.nla.row_cache import RowCache
 from loupe.engine.nla.sampling import draw
@@ -114,7 +115,8 @@ class VerbalizerBatch:
     `max_rows` bounds the rows that decode together, and with them the memory (default: 128 on the CPU, where more rows
     are no faster, else 512). With `step_budget_s` (settable at any time) a step is kept within
     that many seconds: the number of rows grows while steps are short and shrinks, by not admitting, when they are long.
-    With `available_bytes` (likewise) new rows take at most half of what it returns; one vector always starts.
+    With `available_bytes` (likewise) new rows take at most half of what it returns. A vector whose rollouts do not fit
+    into all of it, even alone, fails its ticket with OutOfDeviceMemory and the numbers.
     """
 
     def __init__(
@@ -145,6 +147,22 @@ class VerbalizerBatch:
     def rows(self) -> int:
         """Rollouts that are decoding now."""
         return len(self._rows)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the keys and values that are kept for rows."""
+        return self._cache.nbytes
+
+    @property
+    def max_rows(self) -> int:
+        """The most rows that decode together; may be set between steps."""
+        return self._row_limit.most
+
+    @max_rows.setter
+    def max_rows(self, most: int) -> None:
+        if most < 1:
+            raise BadOption(f"max_rows must be at least 1, got {most}.")
+        self._row_limit = RowLimit(most)
 
     def submit(
         self,
@@ -191,9 +209,13 @@ class VerbalizerBatch:
             return None
         ticket = min(waiting, key=lambda ticket: (ticket.running, ticket.tokens))
         rollouts = ticket.sampling.rollouts
-        room = min(self._row_limit.rows(self.step_budget_s) - len(self._rows), self._rows_that_fit(ticket)) // rollouts
+        fitting = self._rows_that_fit(ticket)
+        room = min(self._row_limit.rows(self.step_budget_s) - len(self._rows), fitting) // rollouts
         if room < 1 and self._rows:
             return None
+        if not self._rows and (refusal := self._refusal(ticket)):
+            ticket.fail(refusal)
+            return self._choose()
         count = min(max(room, 1), len(ticket.waiting), self._prefill_size())
         return ticket, [ticket.waiting.popleft() for _ in range(count)]
 
@@ -201,9 +223,24 @@ class VerbalizerBatch:
         """Rows of this ticket whose keys and values fit into half the available memory."""
         if self.available_bytes is None:
             return self._row_limit.most
-        tokens = self.verbalizer.suffix_length + ticket.sampling.max_new_tokens
-        per_row = self.verbalizer.bytes_per_token * tokens
-        return int(self.available_bytes() / 2 / per_row)
+        return int(self.available_bytes() / 2 / self._row_bytes(ticket))
+
+    def _row_bytes(self, ticket: Ticket) -> int:
+        return self.verbalizer.bytes_per_token * (self.verbalizer.suffix_length + ticket.sampling.max_new_tokens)
+
+    def _refusal(self, ticket: Ticket) -> OutOfDeviceMemory | None:
+        """Why not even one vector of this ticket fits; None when one does."""
+        sampling = ticket.sampling
+        needed = self._row_bytes(ticket) * sampling.rollouts
+        if self.available_bytes is None or needed <= (available := self.available_bytes()):
+            return None
+        return OutOfDeviceMemory(
+            f"The keys and values of {sampling.rollouts} rollouts of {sampling.max_new_tokens} tokens need "
+            f"{as_size(needed)}, but only {as_size(available)} may be taken on {self.verbalizer.lm.device}.",
+            advice=ADVICE,
+            needed=needed,
+            available=available,
+        )
 
     def _prefill_size(self) -> int:
         """Vectors whose suffixes make one forward that fits the step budget, at the rate seen so far."""

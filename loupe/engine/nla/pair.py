@@ -59,6 +59,15 @@ def load_pair(
     have none. Raises SidecarError and its leaves, WidthMismatch, LayerOutOfRange, and what loading models raises.
     """
     device = model.device if device is None else device
+    check_sidecars(model, av_path, ar_path, layer)
+    verbalizer = load_verbalizer(av_path, injection_scale=injection_scale, dtype=dtype, device=device)
+    fallback = verbalizer.sidecar
+    reconstructor, _ = load_reconstructor(ar_path, fallback=fallback, layer=layer, dtype=dtype, device=device)
+    return join_pair(model, verbalizer, reconstructor, av_path, ar_path, fve_denominator=fve_denominator)
+
+
+def check_sidecars(model: LanguageModel, av_path: Path | str, ar_path: Path | str, layer: int | None = None) -> None:
+    """Both sidecars, and the layer given, name one layer that the model has. Raises SidecarError, LayerOutOfRange."""
     sidecars = load_sidecar(av_path, Role.VERBALIZER), load_sidecar(ar_path, Role.RECONSTRUCTOR)
     known = {"av sidecar": sidecars[0].layer, "ar sidecar": sidecars[1].layer, "given": layer}
     if layer is not None:
@@ -66,13 +75,24 @@ def load_pair(
     said = {place: value for place, value in known.items() if value is not None}
     if len(set(said.values())) > 1:
         raise DepthDrift(f"The pair contradicts itself about the layer it reads: {said}.")
-    verbalizer = load_verbalizer(av_path, injection_scale=injection_scale, dtype=dtype, device=device)
-    reconstructor, _ = load_reconstructor(ar_path, fallback=sidecars[0], layer=layer, dtype=dtype, device=device)
+
+
+def join_pair(
+    model: LanguageModel,
+    verbalizer: Verbalizer,
+    reconstructor: Reconstructor,
+    av_path: Path | str,
+    ar_path: Path | str,
+    *,
+    fve_denominator: float | None = None,
+) -> NLAPair:
+    """Two loaded halves as a pair for one model; each half may serve in other pairs too. Raises WidthMismatch."""
+    from_sidecars = (load_sidecar(ar_path, Role.RECONSTRUCTOR).fve_denominator, verbalizer.sidecar.fve_denominator)
     pair = NLAPair(
         verbalizer,
         reconstructor,
         reconstructor.layer,
-        _denominator((sidecars[1].fve_denominator, sidecars[0].fve_denominator), fve_denominator),
+        _denominator(from_sidecars, fve_denominator),
         (
             ("verbalizer", verbalizer.lm.fingerprint),
             ("reconstructor", reconstructor.trunk.fingerprint),

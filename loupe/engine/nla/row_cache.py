@@ -29,6 +29,11 @@ class RowCache(CascadeCache):
         self._write: Tensor | None = None
         self._longest = 0
 
+    @property
+    def nbytes(self) -> int:
+        """Memory of the buffers."""
+        return sum(buffer.nbytes for pair in self._buffers for buffer in pair)
+
     def admit(self, prefilled: Prefilled, rollouts: int, max_new_tokens: int) -> None:
         """Append rows for prefilled vectors, each `rollouts` times."""
         added = len(prefilled.logits) * rollouts

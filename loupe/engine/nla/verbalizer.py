@@ -23,7 +23,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from loupe.engine.errors import BadInput, BadOption, WidthMismatch
+from loupe.engine.errors import BadInput, BadOption, UnsupportedModel, WidthMismatch
 from loupe.engine.models.language_model import LanguageModel
 from loupe.engine.models.loading import load_model
 from loupe.engine.nla.cascade import CascadeCache, SuffixCache, cascading, shares_beginning
@@ -77,10 +77,11 @@ class Verbalizer:
     """A language model that was trained to describe the vector in its prompt's slot.
 
     `injection_scale` overrides the sidecar's. Weights may go on being trained between calls. Raises SidecarError and
-    its leaves, WidthMismatch.
+    its leaves, WidthMismatch, UnsupportedModel (an unlisted family that does not pass an injected row on to block 0).
     """
 
     def __init__(self, lm: LanguageModel, sidecar: Sidecar, *, injection_scale: float | None = None) -> None:
+        require_injection(lm)
         self.lm = lm
         self.sidecar = sidecar
         self.injection_scale = require_injection_scale(sidecar, injection_scale)
@@ -92,6 +93,11 @@ class Verbalizer:
         self.shares_beginning = shares_beginning(lm.backbone)
         self._kept: tuple[tuple[int, ...], Context] | None = None
         self._batch: VerbalizerBatch | None = None
+
+    @property
+    def name(self) -> str:
+        """The folder it came from, or its family where it was made in memory."""
+        return self.lm.path.name if self.lm.path else self.lm.family.name
 
     @property
     def suffix_length(self) -> int:
@@ -213,6 +219,15 @@ def load_verbalizer(
     sidecar = load_sidecar(folder, Role.VERBALIZER)
     require_injection_scale(sidecar, injection_scale)
     return Verbalizer(load_model(folder, dtype=dtype, device=device), sidecar, injection_scale=injection_scale)
+
+
+def require_injection(lm: LanguageModel) -> None:
+    """Raises UnsupportedModel when an unlisted family changes the rows it is given before block 0 reads them."""
+    if not lm.family.listed and lm.certificate is not None and not lm.certificate.injects:
+        raise UnsupportedModel(
+            f"{lm.family.name} changes inputs_embeds before block 0 reads them, so an injected vector would not arrive "
+            "as it is: no verbalizer can be read with this architecture. Models of it can still be read as base models."
+        )
 
 
 def parse_explanation(raw: str) -> str | None:

@@ -22,6 +22,7 @@ def test_every_family_is_certified(name: str) -> None:
     assert certificate.listed == (name in LISTED)
     assert certificate.partial_forward == (name not in {"granite", "bloom"})
     assert set(certificate.sites) == set(Site) or name == "granite"
+    assert certificate.injects == (name not in {"granite", "bloom", "opt post-norm"})
 
 
 @pytest.mark.parametrize("name", ["llama", "gemma2", "mixtral", "opt", "falcon"])

@@ -1,6 +1,7 @@
 """A fingerprint changes with what is computed, and with nothing else."""
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
@@ -57,3 +58,24 @@ def test_a_wrapped_model_computes_its_fingerprint_once() -> None:
         lm.head.weight.zero_()
     assert lm.fingerprint == first
     assert wrap_model(lm.model, None).fingerprint != first
+
+
+def test_an_untouched_file_is_read_once_and_a_changed_one_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "a.safetensors"
+    file.write_bytes(b"one")
+    os.utime(file, (1_000, 1_000))
+    first, digest = file_sha256(file), hashlib.file_digest
+    reads: list[object] = []
+    monkeypatch.setattr(hashlib, "file_digest", lambda *a: reads.append(a) or digest(*a))
+    assert file_sha256(file) == first and reads == []
+    file.write_bytes(b"two")
+    assert file_sha256(file) == hashlib.sha256(b"two").hexdigest() and len(reads) == 1
+
+
+def test_a_file_that_was_written_a_moment_ago_is_not_trusted_to_stay(tmp_path: Path) -> None:
+    file = tmp_path / "a.safetensors"
+    for content in (b"one", b"two", b"six"):
+        file.write_bytes(content)
+        assert file_sha256(file) == hashlib.sha256(content).hexdigest()

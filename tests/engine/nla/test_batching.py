@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from loupe.engine.errors import BadInput, BadOption, WidthMismatch
+from loupe.engine.errors import BadInput, BadOption, OutOfDeviceMemory, WidthMismatch
 from loupe.engine.nla import batching
 from loupe.engine.nla.batching import VerbalizerBatch
 from loupe.engine.nla.sampling import Draw
@@ -235,7 +235,7 @@ def test_the_number_of_rows_follows_the_step_budget(verbalizer):
     assert 10 <= most <= 32
 
 
-def test_rows_wait_for_memory_but_one_vector_always_starts(verbalizer):
+def test_rows_wait_for_memory_and_what_can_never_fit_is_refused_with_numbers(verbalizer):
     batch = VerbalizerBatch(verbalizer)
     sampling = Sampling(max_new_tokens=4, rollouts=2)
     per_row = verbalizer.bytes_per_token * (verbalizer.suffix_length + 4)
@@ -244,9 +244,17 @@ def test_rows_wait_for_memory_but_one_vector_always_starts(verbalizer):
     ticket = batch.submit(vectors(7), sampling)
     batch.advance()
     assert batch.rows == 4
-    batch.available_bytes = lambda: 0
+    assert batch.nbytes > 0
+    batch.available_bytes = lambda: 2 * per_row
     run(batch)
-    assert ticket.done
+    assert ticket.done and batch.nbytes == 0
+    small, large = batch.submit(vectors(1), Sampling(max_new_tokens=4)), batch.submit(vectors(1), sampling)
+    batch.available_bytes = lambda: 2 * per_row - 1
+    run(batch)
+    assert small.done
+    with pytest.raises(OutOfDeviceMemory, match="2 rollouts of 4 tokens need") as caught:
+        large.raise_if_failed()
+    assert (caught.value.needed, caught.value.available) == (2 * per_row, 2 * per_row - 1)
 
 
 def test_the_beginning_is_computed_once_and_again_after_a_weight_changed(tmp_path):

@@ -282,3 +282,12 @@ def test_braces_in_an_explanation_mean_nothing():
 def test_sampling_options_outside_their_range_are_refused(options):
     with pytest.raises(errors.BadOption, match=next(iter(options))):
         Sampling(**options)
+
+
+def test_a_verbalizer_whose_blocks_would_not_get_the_injected_row_is_refused():
+    from loupe.engine.nla.verbalizer import Verbalizer
+    from tests.engine.models.zoo import lm_of
+
+    sidecar = parse_sidecar(read_sidecar(GOLDEN / "av"), Role.VERBALIZER)
+    with pytest.raises(errors.UnsupportedModel, match="granite changes inputs_embeds before block 0"):
+        Verbalizer(lm_of("granite"), sidecar)
