@@ -14,8 +14,10 @@ from starlette.responses import Response
 from starlette.routing import Match, Mount
 from starlette.websockets import WebSocket
 
-from loupe.app.api import analyses, docs, events, health, models, runs, system
+from loupe.app.api import analyses, docs, events, generations, health, models, runs, system
 from loupe.app.api.envelope import error_response
+from loupe.app.api.older import surface
+from loupe.app.api.older.surface import is_older
 from loupe.app.api.openapi import error_responses, operation_id, schema_of
 from loupe.app.errors import UNEXPECTED, answer_for, describe
 from loupe.app.services.system import version
@@ -26,7 +28,7 @@ log = logging.getLogger(__name__)
 PREFIX = "/api/v1"
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
 EVERYTHING = ("/api", "/api/{_rest:path}")
-ROOMS = (analyses, runs, models, system, health, events)
+ROOMS = (analyses, generations, runs, models, system, health, events)
 
 
 def build_api(workspace: Workspace | None = None, *, paths_allowed: bool = False) -> FastAPI:
@@ -50,6 +52,8 @@ def build_api(workspace: Workspace | None = None, *, paths_allowed: bool = False
     for room in ROOMS:
         app.include_router(room.router, prefix=PREFIX)
     app.include_router(docs.router, prefix=PREFIX)
+    for older in surface.ROUTERS:
+        app.include_router(older)
     app.include_router(health.router, include_in_schema=False)
     for path in EVERYTHING:
         app.add_api_route(path, _unknown, methods=METHODS, include_in_schema=False)
@@ -110,6 +114,10 @@ async def _refused(asked: HTTPConnection, error: Exception, *, status: int | Non
         told = describe(error)
         await asked.close(1013 if told["retryable"] else 1008, told["code"])
         return None
+    if is_older(asked.url.path):
+        unprocessable = isinstance(error, RequestValidationError)
+        told = {"detail": describe(error)["message"]}
+        return error_response(error, status=422 if unprocessable else status, extra=told)
     return error_response(error, status=status)
 
 

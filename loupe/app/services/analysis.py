@@ -11,24 +11,27 @@ from collections.abc import Callable
 from concurrent.futures import CancelledError as FutureCancelled
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from loupe.app import logging as app_logging
 from loupe.app.bridge import Bridge
 from loupe.app.errors import Conflict, NotFound, QueueFull, WaitedTooLong, answer_for, describe
 from loupe.app.services.events import EventStream
 from loupe.app.services.live import LiveRun
 from loupe.app.services.models import LoadedPair, Models
-from loupe.app.services.options import AnalysisOptions
+from loupe.app.services.options import AnalysisOptions, check_whole, contents
 from loupe.app.services.runs import Result, Runs
 from loupe.app.services.system import versions
 from loupe.app.settings import Settings
-from loupe.engine.errors import BadOption, BrokenText, Cancelled, EmptyText, TextTooLong
-from loupe.storage.repos.runs import NewRun
+from loupe.engine.errors import BadOption, Cancelled, EmptyText, TextTooLong
+from loupe.storage.repos.runs import NewRun, RunRecord
 from loupe.storage.rows import WorkState
 
 if TYPE_CHECKING:
     from loupe.app.services.question import Prepared
     from loupe.engine.device import JobHandle
     from loupe.engine.jobs import Checkpoint, Progress
+    from loupe.engine.models.reply import Reply
 
 log = logging.getLogger(__name__)
 
@@ -109,10 +112,23 @@ class Analyses:
         return live
 
     async def repeat(self, id: str, *, paths_allowed: bool = False, author: str = "") -> LiveRun:
-        """Ask again exactly what a saved run asked, past the cache. Raises NotFound."""
+        """Ask again exactly what a saved run asked, past the cache. Raises NotFound, Conflict, and as `start`."""
         record = await self.runs.get(id)
-        options = AnalysisOptions.model_validate(record.request)
+        if record.deleted_at is not None:
+            raise Conflict(f"Run {id} was deleted. Restore it first.")
+        try:
+            options = AnalysisOptions.model_validate(record.request)
+        except ValidationError:
+            raise Conflict(f"Run {id} was imported without the options that it was made with.") from None
         return await self.start(options, paths_allowed=paths_allowed, author=author, repeat_of=id)
+
+    async def delete(self, id: str, *, by: str = "", forever: bool = False) -> RunRecord:
+        """Put a run into the bin, or remove it for good. Raises NotFound, or Conflict while it is being made."""
+        if self.is_busy(id):
+            raise Conflict(f"Run {id} is still being made. Cancel it first.")
+        record = await self.runs.delete(id, by=by, forever=forever)
+        self._live.pop(id, None)
+        return record
 
     async def cancel(self, id: str) -> LiveRun:
         """Stop an analysis within one decode step. Raises NotFound, or Conflict when it has ended."""
@@ -150,6 +166,16 @@ class Analyses:
             live.rows.append(item if isinstance(item, dict) else item.to_json())
         return live.rows
 
+    async def preview(self, options: AnalysisOptions, *, paths_allowed: bool = False) -> LiveRun:
+        """The input cut into tokens, with nothing explained and nothing kept. Raises as `start`."""
+        from loupe.app.services.question import preview
+
+        self._check(options)
+        async with self.models.use(self.models.spec(options, paths_allowed=paths_allowed)) as loaded:
+            tokens, about = await asyncio.to_thread(preview, options, loaded)
+        shown = LiveRun("", options, state=WorkState.DONE, tokens=tokens, turns=about.get("turns", ()))
+        return shown
+
     def subscribe(self, id: str, callback: Callable[[Any], None]) -> Callable[[], None]:
         """Be told at most ten times a second that a run changed; returns the way to stop it."""
         return self.bridge.subscribe(("run", id), callback)
@@ -171,10 +197,10 @@ class Analyses:
         waiting = sum(live.busy for live in self._live.values())
         if waiting >= limits.queue_limit:
             raise QueueFull(f"{waiting} analyses wait or run already; at most {limits.queue_limit} are accepted.")
-        if not any(content.strip() for content in _contents(options)):
+        if not any(content.strip() for content in contents(options)):
             raise EmptyText("The text is empty. Give at least one word.")
-        for content in _contents(options):
-            _check_whole(content)
+        for content in contents(options):
+            check_whole(content)
         if options.characters > limits.max_text_chars:
             raise TextTooLong(
                 f"The text has {options.characters:,} characters; at most {limits.max_text_chars:,} are accepted."
@@ -183,6 +209,11 @@ class Analyses:
             raise BadOption(f"best_of is {options.best_of}; at most {limits.max_best_of} rollouts are allowed.")
         if (options.max_new_tokens or 0) > limits.max_new_tokens:
             raise BadOption(f"max_new_tokens is {options.max_new_tokens}; at most {limits.max_new_tokens} are allowed.")
+        if options.reply and options.reply.max_new_tokens > limits.max_reply_tokens:
+            raise BadOption(
+                f"A reply of {options.reply.max_new_tokens} tokens is asked for; at most {limits.max_reply_tokens} "
+                "are allowed."
+            )
         if options.best_of > 1 and options.temperature == 0:
             raise BadOption("best_of needs a temperature above 0: greedy rollouts are all the same.")
 
@@ -206,7 +237,7 @@ class Work:
         self.live = live
         self.spec = spec
         self.fresh = fresh
-        self.told = 0
+        self.told = self.told_reply = 0
         self.begun = False
 
     async def run(self) -> None:
@@ -229,7 +260,8 @@ class Work:
             raise asyncio.CancelledError
         self._stage("loading the model")
         async with analyses.models.use(self.spec) as loaded:
-            prepared = await self._prepare(loaded)
+            reply = await self._reply(loaded) if live.options.reply else None
+            prepared = await self._prepare(loaded, reply)
             if await self._answered_by_cache(prepared.key):
                 return
             live.handle = prepared.submit(self._on_event)
@@ -237,7 +269,9 @@ class Work:
             if live.cancelled:
                 live.handle.cancel()
             result = await self._finished(live.handle)
-        await self._keep(await asyncio.to_thread(result.to_json), prepared.key)
+        found = await asyncio.to_thread(result.to_json)
+        found["metadata"] |= prepared.about
+        await self._keep(found, prepared.key)
 
     async def _finished(self, handle: "JobHandle") -> Any:
         """The job's result; given up when the device has not begun with it in time."""
@@ -250,13 +284,35 @@ class Work:
             raise WaitedTooLong(f"The device did not get to this within {patience:.0f} s. Try again later.")
         return await future
 
-    async def _prepare(self, loaded: LoadedPair) -> "Prepared":
+    async def _reply(self, loaded: LoadedPair) -> "Reply":
+        """Let the model write first; its text grows on the live run."""
+        from loupe.app.services.question import reply_job
+
+        live, how = self.live, self.live.options.reply
+        assert how is not None, "asked only when a reply is wanted"
+        device = await self.analyses.models.engine.device()
+        model = loaded.donor or loaded.model
+        job = await asyncio.to_thread(reply_job, live.options, model, how)
+        live.state = WorkState.RUNNING
+        live.handle = device.submit(job, seed=how.seed, on_event=self._on_reply, owner=live.author)
+        self._stage("replying")
+        if live.cancelled:
+            live.handle.cancel()
+        try:
+            reply = await self._finished(live.handle)
+        finally:
+            live.handle = None
+        live.reply = reply.text
+        return reply
+
+    async def _prepare(self, loaded: LoadedPair, reply: "Reply | None") -> "Prepared":
         from loupe.app.services.question import prepare
 
         live = self.live
         device = await self.analyses.models.engine.device()
-        prepared = await asyncio.to_thread(prepare, live.options, loaded, device, self.analyses.settings)
+        prepared = await asyncio.to_thread(prepare, live.options, loaded, device, self.analyses.settings, reply)
         live.tokens, live.positions = prepared.tokens, prepared.positions
+        live.turns = prepared.about.get("turns", ())
         await self.analyses.runs.rows.start(live.id)
         await self.analyses.runs.rows.amend(live.id, **prepared.record)
         live.state = WorkState.RUNNING
@@ -301,6 +357,14 @@ class Work:
         self.analyses._tell(live, state)
         log.info("analysis ended", extra={"fields": {"state": state.value, "positions": live.done}})
 
+    def _on_reply(self, event: "Progress | Checkpoint") -> None:
+        """Called on the device thread."""
+        self.begun = True
+        text = getattr(event, "item", None)
+        if isinstance(text, str):
+            self.live.reply = text
+        self.analyses.bridge.publish(("run", self.live.id), self.live)
+
     def _on_event(self, event: "Progress | Checkpoint") -> None:
         """Called on the device thread."""
         self.begun = True
@@ -315,6 +379,11 @@ class Work:
         self.analyses.bridge.publish(("run", self.live.id), self.live)
 
     def _tell_rows(self) -> None:
+        written = self.live.reply
+        if len(written) > self.told_reply:
+            piece = {"id": self.live.id, "from": self.told_reply, "text": written[self.told_reply :]}
+            self.analyses.events.emit("analysis", "reply", piece)
+            self.told_reply = len(written)
         rows = self.analyses.rows(self.live)
         for row in rows[self.told :]:
             self.analyses.events.emit("analysis", "position", {"id": self.live.id, "row": row})
@@ -323,19 +392,6 @@ class Work:
     def _stage(self, stage: str) -> None:
         self.live.stage = stage
         self.analyses.bridge.publish(("run", self.live.id), self.live)
-
-
-def _check_whole(text: str) -> None:
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise BrokenText(
-            f"Character {error.start} is U+{ord(text[error.start]):04X}, half of a surrogate pair. Remove it."
-        ) from None
-
-
-def _contents(options: AnalysisOptions) -> list[str]:
-    return [options.text or "", *(m.content for m in options.messages or ())]
 
 
 def _title(text: str) -> str:

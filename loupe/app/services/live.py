@@ -18,7 +18,8 @@ BUSY = frozenset({WorkState.QUEUED, WorkState.RUNNING, WorkState.PAUSED})
 class LiveRun:
     """Written by the analysis service on the loop; `found` grows on the device thread and only grows.
 
-    Each page keeps its own cursor into `found`. `tokens` is empty until the text has been cut.
+    Each page keeps its own cursor into `found`. `tokens` is empty until the text has been cut; `reply` is what
+    the model has written so far, when it was asked to.
     """
 
     id: str
@@ -27,6 +28,8 @@ class LiveRun:
     state: WorkState = WorkState.QUEUED
     stage: str = "waiting"
     tokens: Sequence[dict[str, Any]] = ()
+    turns: Sequence[dict[str, Any]] = ()
+    reply: str = ""
     positions: tuple[int, ...] = ()
     found: list[Any] = field(default_factory=list)
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -73,6 +76,7 @@ class LiveRun:
             "total": self.total,
             "seconds": round((self.ended_at or time.monotonic()) - self.created_at, 3),
             "seconds_left": None if left is None else round(left, 1),
+            "reply": self.reply or None,
             "error": self.error,
         }
         return {name: value for name, value in known.items() if value is not None}

@@ -45,9 +45,27 @@ def stream_generate(
     A text never grows beyond the positions the model was made for. Raises EmptyText (no prompt), TextTooLong (a prompt
     that fills them already), BadOption (max_new_tokens, temperature, top_p) before the first token.
     """
+    steps = generate_steps(lm, ids, options, piece_tokens=len(ids) or 1)
+    while True:
+        try:
+            token = next(steps)
+        except StopIteration as end:
+            return end.value
+        if token is not None:
+            yield token
+
+
+def generate_steps(
+    lm: LanguageModel, ids: Sequence[int], options: GenerateOptions, *, piece_tokens: int
+) -> Generator[int | None, None, FinishReason]:
+    """As `stream_generate`, but the prompt is read in pieces of `piece_tokens`, with a None yielded after each."""
     room = _room(lm, ids, options)
     stop = set(stop_ids(lm) if options.stop_ids is None else options.stop_ids)
     fresh, cache = list(ids), None
+    while room and len(fresh) > piece_tokens:
+        piece, fresh = fresh[:piece_tokens], fresh[piece_tokens:]
+        cache = _read(lm, piece, cache)
+        yield None
     for step in range(room):
         token, cache = _next_token(lm, fresh, cache, options, step)
         yield token
@@ -80,6 +98,11 @@ def stop_ids(lm: LanguageModel) -> tuple[int, ...]:
     )
     found = (ids if isinstance(ids, list | tuple) else [ids] for ids in sources if ids is not None)
     return tuple(sorted({int(token) for ids in found for token in ids}))
+
+
+@torch.no_grad()
+def _read(lm: LanguageModel, piece: list[int], cache: Any) -> Any:
+    return lm.forward(torch.tensor([piece]), use_cache=True, past_key_values=cache).past_key_values
 
 
 @torch.no_grad()

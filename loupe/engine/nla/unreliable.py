@@ -75,28 +75,36 @@ def min_position_of(sidecar: Sidecar) -> int:
     return value if isinstance(value, int) and value >= 0 else EARLY
 
 
-def template_positions(
+def content_positions(
     tokenizer: PreTrainedTokenizerBase, messages: Sequence[Mapping[str, str]], rendered: str, ids: Sequence[int]
-) -> tuple[int, ...]:
-    """Positions of a rendered chat that hold nothing of any message's content; () when offsets cannot be had."""
+) -> list[range] | None:
+    """For each message of a rendered chat the positions of its content, empty where the template dropped it.
+
+    None when offsets cannot be had.
+    """
     if not tokenizer.is_fast:
-        return ()
+        return None
     encoded = tokenizer(rendered, add_special_tokens=False, return_offsets_mapping=True)
     if list(encoded["input_ids"]) != list(ids):
-        return ()
-    contents = _content_spans(rendered, [message["content"].strip() for message in messages])
-    return tuple(
-        position
-        for position, (start, end) in enumerate(encoded["offset_mapping"])
-        if not any(start < content_end and end > content_start for content_start, content_end in contents)
-    )
+        return None
+    offsets = encoded["offset_mapping"]
+    spans = _content_spans(rendered, [message["content"].strip() for message in messages])
+    return [_within(offsets, *span) if span else range(0) for span in spans]
 
 
-def _content_spans(rendered: str, contents: Sequence[str]) -> list[tuple[int, int]]:
-    spans, after = [], 0
+def _within(offsets: Sequence[tuple[int, int]], start: int, end: int) -> range:
+    inside = [position for position, (first, last) in enumerate(offsets) if first < end and last > start]
+    return range(inside[0], inside[-1] + 1) if inside else range(0)
+
+
+def _content_spans(rendered: str, contents: Sequence[str]) -> list[tuple[int, int] | None]:
+    spans: list[tuple[int, int] | None] = []
+    after = 0
     for content in contents:
         start = rendered.find(content, after)
-        if content and start >= 0:
-            after = start + len(content)
-            spans.append((start, after))
+        if not content or start < 0:
+            spans.append(None)
+            continue
+        after = start + len(content)
+        spans.append((start, after))
     return spans

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from loupe.engine.nla.sidecar import Role, parse_sidecar
-from loupe.engine.nla.unreliable import flags_of, min_position_of, outlier_norms, template_positions
+from loupe.engine.nla.unreliable import content_positions, flags_of, min_position_of, outlier_norms
 from tests.engine.nla.tiny_pairs import GOLDEN, read_sidecar, tiny_tokenizer
 
 
@@ -36,17 +36,16 @@ def test_the_first_trained_position_comes_from_the_sidecar():
     assert min_position_of(parse_sidecar(meta, Role.VERBALIZER)) == 3
 
 
-def test_template_positions_are_all_that_no_message_said():
+def test_each_message_of_a_chat_knows_the_positions_of_its_content():
     tokenizer = tiny_tokenizer(bos=False)
     messages = [{"role": "user", "content": "the fox"}, {"role": "assistant", "content": "ran"}]
     rendered = tokenizer.apply_chat_template(messages, tokenize=False)
     ids = tokenizer.encode(rendered, add_special_tokens=False)
-    marked = template_positions(tokenizer, messages, rendered, ids)
-    said = tokenizer.decode([token for position, token in enumerate(ids) if position not in marked])
-    assert said.replace(" ", "") == "thefoxran"
-    assert 0 in marked
+    found = content_positions(tokenizer, messages, rendered, ids) or []
+    assert [tokenizer.decode(ids[where.start : where.stop]).strip() for where in found] == ["the fox", "ran"]
+    assert found[0].start > 0
 
 
 def test_ids_that_are_not_those_of_the_rendered_text_mark_nothing():
     tokenizer = tiny_tokenizer(bos=False)
-    assert template_positions(tokenizer, [{"role": "user", "content": "x"}], "x", [1, 2, 3]) == ()
+    assert content_positions(tokenizer, [{"role": "user", "content": "x"}], "x", [1, 2, 3]) is None
