@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, ClassVar
 
-from sqlalchemy import DDL, JSON, CheckConstraint, Dialect, ForeignKey, Index, MetaData, Text, event
+from sqlalchemy import DDL, JSON, CheckConstraint, Dialect, ForeignKey, Index, MetaData, Text, UniqueConstraint, event
 from sqlalchemy.orm import declared_attr
 from sqlalchemy.types import TypeDecorator
 from sqlmodel import Field, SQLModel
@@ -200,6 +200,21 @@ class ModelRow(Row, table=True):
     details: dict[str, Any] = _json()
     created_at: datetime = _moment()
     last_used_at: datetime = _moment()
+
+
+class LibraryRow(Row, table=True):
+    """Something people put into the library that is no folder: a pair, a group, a certificate, a choice."""
+
+    __table_args__ = (UniqueConstraint("kind", "id"),)
+    number: int | None = Field(default=None, primary_key=True)
+    kind: str
+    id: str
+    name: str
+    body: dict[str, Any] = _json()
+    author: str
+    created_at: datetime = _moment()
+    changed_at: datetime = _moment()
+    deleted_at: datetime | None = _moment(nullable=True)
 
 
 RUN_SEARCH = (

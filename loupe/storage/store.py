@@ -16,6 +16,7 @@ from loupe.storage.lock import DataDirLock
 from loupe.storage.paths import DataDir
 from loupe.storage.repos.artefacts import ArtefactRecord, Artefacts
 from loupe.storage.repos.jobs import Jobs, JobSweep
+from loupe.storage.repos.library import Library
 from loupe.storage.repos.logs import Logs
 from loupe.storage.repos.models import Models
 from loupe.storage.repos.results import Results
@@ -48,6 +49,7 @@ class Store:
     logs: Logs
     cache: ResultCache
     models: Models
+    library: Library
     started: StartReport
 
     async def keep(self, artefact: Artefact) -> ArtefactRecord:
@@ -115,5 +117,6 @@ async def _assembled(
         logs=Logs(database),
         cache=ResultCache(Results(database, now), artefacts),
         models=Models(database, now),
+        library=Library(database, now),
         started=StartReport(migration, await runs.sweep(), await jobs.sweep(), sweep),
     )
