@@ -52,8 +52,8 @@ async def test_a_list_is_paged(api: httpx.AsyncClient, workspace: Workspace) -> 
 
 async def test_a_run_is_deleted_once(api: httpx.AsyncClient, workspace: Workspace) -> None:
     record = await workspace.runs.create(NewRun(name="gone", text="a", request={}))
-    assert (await api.delete(f"/api/v1/runs/{record.id}")).status_code == 200
-    assert (await api.delete(f"/api/v1/runs/{record.id}")).status_code == 404
+    assert (await api.delete(f"/api/v1/runs/{record.id}?forever=true")).status_code == 200
+    assert (await api.delete(f"/api/v1/runs/{record.id}?forever=true")).status_code == 404
 
 
 async def test_the_starter_is_listed_with_what_its_files_say(api: httpx.AsyncClient) -> None:

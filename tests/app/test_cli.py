@@ -84,9 +84,12 @@ def test_runs_are_listed_shown_exported_and_deleted(loupe: Run) -> None:
     assert listed["pagination"]["total"] == 1 and listed["data"][0]["name"] == "one"
     assert id in loupe("runs", "list")[1]
     assert json.loads(loupe("runs", "show", id, "--json")[1])["request"]["text"] == "The fox ran."
-    assert set(json.loads(loupe("runs", "export", id)[1])) == {"metadata", "data"}
-    assert json.loads(loupe("runs", "delete", id, "--yes", "--json")[1])["state"] == "deleted"
+    assert set(json.loads(loupe("runs", "export", id)[1])) >= {"format", "metadata", "data"}
+    assert json.loads(loupe("runs", "delete", id, "--yes", "--json")[1])["state"] == "in_bin"
     assert json.loads(loupe("runs", "list", "--json")[1])["data"] == []
+    assert json.loads(loupe("runs", "restore", id, "--json")[1])["id"] == id
+    assert json.loads(loupe("runs", "delete", id, "--yes", "--forever", "--json")[1])["state"] == "deleted"
+    assert json.loads(loupe("runs", "list", "--deleted", "--json")[1])["data"] == []
 
 
 def test_models_are_listed(loupe: Run) -> None:

@@ -71,8 +71,8 @@ async def test_dependants_are_repetitions_and_jobs_but_not_what_is_in_the_bin(st
     binned = await store.runs.create(replace(FOX, name="binned", repeat_of=run.id))
     await store.runs.put_in_bin(binned.id)
     await store.jobs.create(NewJob(kind="analysis", name="the work", request={}, run_id=run.id))
-    found = {each.kind: (each.count, each.names) for each in await store.runs.dependants(run.id)}
-    assert found == {"run": (1, ("again",)), "job": (1, ("the work",))}
+    found = {each.kind: (each.count, each.names, each.goes_too) for each in await store.runs.dependants(run.id)}
+    assert found == {"run": (1, ("again",), False), "job": (1, ("the work",), True)}
 
 
 async def test_runs_made_elsewhere_are_kept_together_with_their_artefacts(store):

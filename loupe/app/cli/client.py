@@ -50,19 +50,34 @@ class Client:
         """POST JSON under /api/v1."""
         return self._ask("POST", path, json=body)
 
-    def delete(self, path: str) -> dict[str, Any]:
+    def delete(self, path: str, **params: Any) -> dict[str, Any]:
         """DELETE under /api/v1."""
-        return self._ask("DELETE", path)
+        return self._ask("DELETE", path, params=params)
+
+    def patch(self, path: str, body: object) -> dict[str, Any]:
+        """PATCH JSON under /api/v1."""
+        return self._ask("PATCH", path, json=body)
+
+    def get_file(self, path: str, **params: Any) -> tuple[str, bytes]:
+        """GET under /api/v1 of a file: the name it should have, and its bytes."""
+        answer = self._answer("GET", path, params=params)
+        return answer.headers.get("content-disposition", "").partition('filename="')[2].rstrip('"'), answer.content
+
+    def post_file(self, path: str, content: bytes, **params: Any) -> dict[str, Any]:
+        """POST a file under /api/v1."""
+        return self._ask("POST", path, content=content, params=params)
 
     def _ask(self, method: str, path: str, **kwargs: Any) -> dict[str, Any]:
+        return self._answer(method, path, **kwargs).json()
+
+    def _answer(self, method: str, path: str, **kwargs: Any) -> httpx.Response:
         try:
             answer = self._send(method, f"/api/v1{path}", **kwargs)
         except httpx.TransportError as error:
             raise ServerUnreachable(f"The server that holds the data directory does not answer: {error}.") from error
-        body = answer.json()
         if answer.status_code >= 400:
-            raise Refused(answer.status_code, body.get("error", {}))
-        return body
+            raise Refused(answer.status_code, answer.json().get("error", {}))
+        return answer
 
 
 @contextmanager

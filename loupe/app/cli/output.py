@@ -9,6 +9,9 @@ import orjson
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
+
+from loupe.app.plain import plain
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -29,15 +32,15 @@ def print_json(value: object) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, empty: str) -> None:
-    """A plain table, or a sentence when there is nothing."""
+    """A plain table, or a sentence when there is nothing. No cell can colour, clear or reorder a terminal."""
     if not rows:
         out.print(empty)
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", no_wrap=column == "id")
     for row in rows:
-        table.add_row(*("" if cell is None else str(cell) for cell in row))
+        table.add_row(*(Text("" if cell is None else plain(str(cell))) for cell in row))
     out.print(table)
 
 

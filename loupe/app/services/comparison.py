@@ -54,6 +54,15 @@ class Verdict(StrEnum):
     OTHER_TEXT = "other_text"
 
 
+VERDICTS = {
+    Verdict.EQUAL: "Equal to the last bit.",
+    Verdict.ROUNDING: "The same words everywhere; scores differ by rounding only.",
+    Verdict.TIES: "Different only where two tokens were equally likely up to rounding.",
+    Verdict.CHANGED: "The results differ.",
+    Verdict.OTHER_TEXT: "The texts differ; tokens that both have are laid beside each other.",
+}
+
+
 class Piece(NamedTuple):
     """Some words of an explanation: in both (`same`), in A only (`lost`) or in B only (`gained`)."""
 

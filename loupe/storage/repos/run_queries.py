@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Table, func, literal_column, select, text
+from sqlalchemy import ColumnElement, ForeignKey, func, literal_column, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from loupe.storage.records import search_terms
@@ -26,9 +26,13 @@ class RunFilter(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Dependant:
-    """Something that refers to a run: the table it is in, how many there are, and the names of the first ones."""
+    """Something that refers to a run: the table it is in, how many there are, and the names of the first ones.
+
+    `goes_too` are removed for good with the run; the others stay and lose the link.
+    """
 
     kind: str
+    goes_too: bool
     count: int
     names: tuple[str, ...]
 
@@ -63,16 +67,17 @@ async def dependants(session: AsyncSession, id: str) -> tuple[Dependant, ...]:
     for table in Row.metadata.sorted_tables:
         for key in table.foreign_keys:
             if key.column is RunRow.__table__.c.id:  # pyright: ignore[reportAttributeAccessIssue] - every table class has one
-                found.append(await _referring(session, table, key.parent == id))
+                found.append(await _referring(session, key, id))
     return tuple(each for each in found if each.count)
 
 
-async def _referring(session: AsyncSession, table: Table, refers: ColumnElement[bool]) -> Dependant:
+async def _referring(session: AsyncSession, key: ForeignKey, id: str) -> Dependant:
+    table, refers = key.parent.table, key.parent == id
     wanted = [refers, table.c.deleted_at.is_(None)] if "deleted_at" in table.c else [refers]
     count = await session.scalar(select(func.count()).select_from(table).where(*wanted)) or 0
     label = table.c.name if "name" in table.c else table.c.number
     names = await session.scalars(select(label).where(*wanted).order_by(table.c.number).limit(SHOWN_DEPENDANTS))
-    return Dependant(table.name, count, tuple(map(str, names)))
+    return Dependant(table.name, key.ondelete == "CASCADE", count, tuple(map(str, names)))
 
 
 def _column(name: str) -> ColumnElement[Any]:
