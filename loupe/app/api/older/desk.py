@@ -3,7 +3,7 @@
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 from fastapi import Depends
 from starlette.requests import HTTPConnection
@@ -17,6 +17,19 @@ from loupe.app.errors import Forbidden, NotFound, NotReady
 from loupe.app.security.guard import OPERATOR, PERSON
 from loupe.app.services.live import LiveRun
 from loupe.app.workspace import Workspace
+
+
+class Promise(Protocol):
+    """Work under an id that was told before the work could begin."""
+
+    def status(self) -> dict[str, Any]:
+        """As the older routes tell it."""
+        ...
+
+    async def drop(self) -> None:
+        """Give it up."""
+        ...
+
 
 REMEMBERED = 10_000  # owners of requests; older ones may still be read, but no longer cancelled here
 
@@ -32,6 +45,7 @@ class Desk:
         self.sockets: set[Tell] = set()
         self._default: str | None = None
         self._owners: OrderedDict[str, tuple[str, AnalyzeOptions | None]] = OrderedDict()
+        self._promises: OrderedDict[str, Promise] = OrderedDict()
         self._background: set[asyncio.Task] = set()
         self._runs: OrderedDict[str, str] = OrderedDict()  # id that was promised -> id of the run it became
 
@@ -71,8 +85,16 @@ class Desk:
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 
+    def promise(self, id: str, owner: str, promise: Promise) -> None:
+        """Answer for an id whose run does not exist yet."""
+        self.own(id, owner)
+        self._promises[id] = promise
+        if len(self._promises) > REMEMBERED:
+            self._promises.popitem(last=False)
+
     def became(self, promised: str, run: str) -> None:
         """Remember which run a promised id stands for."""
+        self._promises.pop(promised, None)
         self._runs[promised] = run
         if len(self._runs) > REMEMBERED:
             self._runs.popitem(last=False)
@@ -85,6 +107,8 @@ class Desk:
         """A request's status as the older routes tell it. Raises NotFound."""
         if talk := self.talks.get(id):
             return talk.status()
+        if promise := self._promises.get(id):
+            return promise.status()
         run = self.run_id(id)
         return await run_status(self.here, run, asked=self.asked(run)) | {"request_id": id}
 
@@ -94,10 +118,12 @@ class Desk:
 
     async def cancel(self, id: str, who: "Caller") -> None:
         """Stop one request. Raises NotFound, Conflict (ended), Forbidden (another's)."""
-        work = self.work(id)
         if not who.operator and self._owner_of(id) not in (None, who.owner):
             raise Forbidden("This request is somebody else's. Its owner, or this machine's command line, may stop it.")
-        await self._stop(work)
+        if promise := self._promises.get(id):
+            await promise.drop()
+        else:
+            await self._stop(self.work(id))
 
     async def reset(self, who: "Caller") -> int:
         """Stop the caller's own work, or everyone's when the caller is the operator. Returns how many were stopped."""

@@ -85,6 +85,7 @@ async def generate_and_analyze(line: "Line", message: "Message") -> None:
     line.tell(_queued(line, first, line.older.talks.position(talk.id)))
     line.tell(_queued(line, second, queue_size(line.here) + 1))
     chain = Chain(line, asked, talk, id)
+    line.older.promise(id, line.who.owner, chain)
     line.older.spawn(chain.work())
     line.watching.start(chain.watch(first, second), None if asked.detach else chain.drop)
 
@@ -105,6 +106,13 @@ class Chain:
         self.dropped = False
         self.done = asyncio.Event()
 
+    def status(self) -> dict[str, Any]:
+        """As the older routes tell it, while there is no run that could be asked."""
+        known = {"request_id": self.id, "status": "queued"}
+        if not self.done.is_set():
+            return known
+        return known | {"status": "cancelled" if self.dropped else "failed", "error": self._why()["message"]}
+
     async def watch(self, first: "Message", second: "Message") -> None:
         """Both halves, each told as if it had been asked for alone."""
         watching = self.line.watching
@@ -113,7 +121,7 @@ class Chain:
         if self.live is not None:
             await watching.run(self.live, second)
         else:
-            told = describe(self.problem or BadInput("There is no continuation to analyse."))
+            told = self._why()
             self.line.tell({"type": "error", "error": told["message"], "code": told["code"]} | second)
 
     async def drop(self) -> None:
@@ -135,6 +143,9 @@ class Chain:
             self.done.set()
         if self.dropped and self.live is not None:
             await stop_quietly(self.line.older, self.live)
+
+    def _why(self) -> dict[str, Any]:
+        return describe(self.problem or BadInput("There is no continuation to analyse."))
 
     async def _analyse(self) -> LiveRun:
         older, who, part = self.line.older, self.line.who, self.asked.analysis
