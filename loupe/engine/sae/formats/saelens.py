@@ -16,7 +16,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -159,7 +158,7 @@ def _config_json(
         **_where(points, out, model),
         "training_architecture": str(config.architecture),
         **more,
-        "loupe": {"version": version("loupe-lab"), "config": config.to_dict(), "hook_points": [str(p) for p in points]}
+        "loupe": {"format": 1, "config": config.to_dict(), "hook_points": [str(p) for p in points]}
         | ({"hook_point_out": str(out)} if out else {})
         | ({"model_fingerprint": model.fingerprint} if model.fingerprint else {}),
     }
