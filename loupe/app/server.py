@@ -92,6 +92,7 @@ def _lifespan(settings: Settings):
                 if url := getattr(app.state, "announce", None):
                     workspace.store.lock.announce(*url)
                     log.info("Loupe serves %s", url[0], extra={"fields": {"data": str(workspace.store.data_dir.path)}})
+                await workspace.jobs.restart()
                 warming = asyncio.create_task(_warm_up(workspace))
                 try:
                     yield

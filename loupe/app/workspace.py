@@ -62,8 +62,6 @@ async def open_workspace(settings: Settings) -> AsyncIterator[Workspace]:
         finally:
             await workspace.runs.close()
             await workspace.jobs.close()
-            await workspace.analyses.close()
-            await workspace.generations.close()
             await workspace.downloads.close()
             await asyncio.to_thread(workspace.engine.close)
             workspace.bridge.detach()
@@ -84,8 +82,8 @@ def _services(settings: Settings, store: Store, safekeeping: Safekeeping | None)
         engine=engine,
         catalogue=catalogue,
         models=models,
-        analyses=Analyses(settings, models, runs, bridge, events),
-        generations=Generations(settings, models, bridge, events),
+        analyses=Analyses(settings, models, runs, jobs, bridge, events),
+        generations=Generations(settings, models, jobs, bridge, events),
         runs=runs,
         downloads=Downloads(settings, Hub(settings), store.data_dir.models, store.jobs, events),
         system=System(settings, store, engine, catalogue),

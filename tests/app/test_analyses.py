@@ -222,13 +222,61 @@ async def test_what_happens_is_told_as_numbered_events(api: httpx.AsyncClient, w
     assert sorted(told) == [row["position"] for row in result["data"]], "each position is told once"
 
 
-async def test_closing_the_workspace_in_the_middle_leaves_no_run_running(
-    make_settings: Callable[..., Settings],
-) -> None:
+async def test_an_analysis_is_a_job_with_the_same_id(api: httpx.AsyncClient, workspace: Workspace) -> None:
+    id, _ = await analysed(api, workspace, name="the fox")
+    job = await workspace.jobs.get(id)
+    assert (job["kind"], job["name"], job["state"], job["run_id"]) == ("analysis", "the fox", "done", id)
+    assert job["done"] == job["total"] and job["started_at"]
+
+
+async def test_a_failed_analysis_is_a_failed_job_and_a_retry_asks_again(workspace: Workspace) -> None:
     from loupe.app.services.options import AnalysisOptions
 
-    settings = make_settings()
+    live = await workspace.analyses.start(AnalysisOptions(text=TEXT, layer=99))
+    await workspace.analyses.wait(live.id)
+    failed = await workspace.jobs.get(live.id)
+    assert (failed["state"], failed["error"]["code"]) == ("failed", "layer_out_of_range")
+    again = await workspace.jobs.retry(live.id, by="Ada")
+    await workspace.jobs.wait(again["id"])
+    assert (await workspace.runs.get(again["id"])).repeat_of == live.id
+
+
+async def begun(workspace: Workspace, id: str) -> None:
+    """Until an analysis has found something."""
+    news = asyncio.Event()
+    stop = workspace.analyses.subscribe(id, lambda live: news.set() if live.found else None)
+    await asyncio.wait_for(news.wait(), 120)
+    stop()
+
+
+async def test_a_paused_analysis_stands_still_and_ends_with_the_same_result(workspace: Workspace) -> None:
+    from loupe.app.services.options import AnalysisOptions
+
+    asked = AnalysisOptions(text="The fox ran home. " * 8, max_new_tokens=12)
+    live = await workspace.analyses.start(asked)
+    await begun(workspace, live.id)
+    if live.busy:  # a fast machine may be through already
+        assert (await workspace.jobs.pause(live.id))["state"] == "paused" and live.status()["state"] == "paused"
+        await workspace.jobs.resume(live.id)
+    await workspace.analyses.wait(live.id)
+    alone = await workspace.analyses.repeat(live.id)
+    await workspace.analyses.wait(alone.id)
+    results = [(await workspace.analyses.result(each.id))["data"] for each in (live, alone)]
+    assert_equal_up_to_rounding(*results)
+
+
+async def test_what_a_process_could_not_finish_the_next_one_does(make_settings: Callable[..., Settings]) -> None:
+    from loupe.app.services.options import AnalysisOptions
+
+    settings, options = make_settings(), AnalysisOptions(text="The fox ran home. " * 8, max_new_tokens=40)
     async with open_workspace(settings) as workspace:
-        live = await workspace.analyses.start(AnalysisOptions(text="The fox ran home. " * 20, max_new_tokens=100))
+        running = await workspace.analyses.start(options)
+        waiting = await workspace.analyses.start(AnalysisOptions(text=TEXT, max_new_tokens=4))
+        await begun(workspace, running.id)
     async with open_workspace(settings) as workspace:
-        assert (await workspace.runs.get(live.id)).state == "cancelled"
+        states = {live.id: (await workspace.runs.get(live.id)).state for live in (running, waiting)}
+        assert states[running.id] in ("interrupted", "done") and "running" not in states.values()
+        await workspace.jobs.restart()
+        for id in states:
+            await workspace.jobs.wait(id)
+            assert (await workspace.runs.get(id)).state == "done", "an accepted analysis was forgotten"

@@ -13,17 +13,21 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from loupe.app import logging as app_logging
 from loupe.app.bridge import Bridge
-from loupe.app.errors import Conflict, NotFound, QueueFull, WaitedTooLong, answer_for, describe
+from loupe.app.errors import Conflict, NotFound, QueueFull, WaitedTooLong, describe
+from loupe.app.services.catalogue import PairSpec
 from loupe.app.services.events import EventStream
+from loupe.app.services.job_view import PRIORITIES
+from loupe.app.services.jobs import Jobs, Kind
 from loupe.app.services.live import LiveRun
+from loupe.app.services.live_job import LiveJob
 from loupe.app.services.models import LoadedPair, Models
-from loupe.app.services.options import AnalysisOptions, check_whole, contents
+from loupe.app.services.options import AnalysisOptions, check_whole, contents, title_of
 from loupe.app.services.runs import Result, Runs
 from loupe.app.services.system import versions
 from loupe.app.settings import Settings
 from loupe.engine.errors import BadOption, Cancelled, EmptyText, TextTooLong
+from loupe.storage.repos.jobs import JobRecord, NewJob
 from loupe.storage.repos.runs import NewRun, RunRecord
 from loupe.storage.rows import WorkState
 
@@ -35,18 +39,23 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+JOB = "analysis"
+
 
 class Analyses:
     """The analyses of this process: those that run, and those that ran lately."""
 
-    def __init__(self, settings: Settings, models: Models, runs: Runs, bridge: Bridge, events: EventStream) -> None:
+    def __init__(
+        self, settings: Settings, models: Models, runs: Runs, jobs: Jobs, bridge: Bridge, events: EventStream
+    ) -> None:
         self.settings = settings
         self.models = models
         self.runs = runs
+        self.jobs = jobs
         self.bridge = bridge
         self.events = events
         self._live: dict[str, LiveRun] = {}
-        self._tasks: dict[str, asyncio.Task] = {}
+        jobs.register(Kind(JOB, self._work, pausable=True, restarts=True, again=self._again))
         self._seconds_per_position: float | None = None
 
     @property
@@ -91,7 +100,7 @@ class Analyses:
         text = options.text if options.text is not None else "\n\n".join(m.content for m in options.messages or ())
         record = await self.runs.create(
             NewRun(
-                name=options.name or _title(text),
+                name=options.name or title_of(text),
                 text=text,
                 request=options.model_dump(mode="json"),
                 model=options.model,
@@ -102,13 +111,9 @@ class Analyses:
                 repeat_of=repeat_of,
             )
         )
-        live = self._live[record.id] = LiveRun(record.id, options, author)
-        self._forget_old()
-        self._tell(live, "queued")
-        work = Work(self, live, spec, fresh=repeat_of is not None)
-        task = asyncio.create_task(work.run(), name=f"analysis-{live.id}")
-        self._tasks[live.id] = task
-        task.add_done_callback(lambda _: self._tasks.pop(live.id, None))
+        live = self._remember(LiveRun(record.id, options, author))
+        fresh = repeat_of is not None
+        await self.jobs.submit(_job(record, paths_allowed=paths_allowed, fresh=fresh), given=(live, spec))
         return live
 
     async def repeat(self, id: str, *, paths_allowed: bool = False, author: str = "") -> LiveRun:
@@ -130,28 +135,23 @@ class Analyses:
         self._live.pop(id, None)
         return record
 
-    async def cancel(self, id: str) -> LiveRun:
-        """Stop an analysis within one decode step. Raises NotFound, or Conflict when it has ended."""
+    async def cancel(self, id: str, *, by: str = "", confirm: bool = True) -> LiveRun:
+        """Stop an analysis within one decode step.
+
+        Raises NotFound, Conflict when it has ended; unless `confirm`, ConfirmationNeeded when it is not `by`'s.
+        """
         live = self.get(id)
         if not live.busy:
             raise Conflict(f"Analysis {id} is {live.state} already.")
-        self._stop(live)
-        await self.wait(id)
+        await self.jobs.cancel(id, by=by, confirm=confirm)
         return live
-
-    def _stop(self, live: LiveRun) -> None:
-        """Ask a run to end. A task that has not begun looks at the mark itself; cancelling it would skip its ending."""
-        live.cancelled = True
-        if live.handle is not None:
-            live.handle.cancel()
-        elif live.begun and (task := self._tasks.get(live.id)):
-            task.cancel()
 
     async def wait(self, id: str) -> LiveRun:
         """Until the analysis has ended, however it did."""
-        if task := self._tasks.get(id):
-            await asyncio.wait([task])
-        return self.get(id)
+        live = self.get(id)
+        if live.busy:
+            await self.jobs.wait(id)
+        return live
 
     async def result(self, id: str) -> Result:
         """`{metadata, data}` of a finished run, from memory or from the store. Raises NotFound."""
@@ -179,14 +179,6 @@ class Analyses:
     def subscribe(self, id: str, callback: Callable[[Any], None]) -> Callable[[], None]:
         """Be told at most ten times a second that a run changed; returns the way to stop it."""
         return self.bridge.subscribe(("run", id), callback)
-
-    async def close(self) -> None:
-        """Cancel what runs and wait for it."""
-        for live in self._live.values():
-            if live.busy:
-                self._stop(live)
-        if self._tasks:
-            await asyncio.wait(list(self._tasks.values()))
 
     def measured(self, seconds: float, positions: int, best_of: int) -> None:
         """Remember what a position cost, for the next estimate."""
@@ -217,6 +209,22 @@ class Analyses:
         if options.best_of > 1 and options.temperature == 0:
             raise BadOption("best_of needs a temperature above 0: greedy rollouts are all the same.")
 
+    async def _work(self, job: LiveJob) -> None:
+        live, spec = job.given or (None, None)
+        if live is None:
+            record = await self.runs.get(job.id)
+            live = self._remember(LiveRun(job.id, AnalysisOptions.model_validate(record.request), record.author))
+        await Work(self, live, job, spec).run()
+
+    async def _again(self, job: JobRecord, author: str) -> str:
+        return (await self.repeat(job.id, paths_allowed=job.request["paths_allowed"], author=author)).id
+
+    def _remember(self, live: LiveRun) -> LiveRun:
+        self._live[live.id] = live
+        self._forget_old()
+        self._tell(live, "queued")
+        return live
+
     def _forget_old(self) -> None:
         ended = [id for id, live in self._live.items() if not live.busy]
         for id in ended[: max(0, len(ended) - self.settings.live_runs_kept)]:
@@ -230,44 +238,47 @@ class Analyses:
 
 
 class Work:
-    """One analysis from acceptance to its end. Every way out sets a final state and tells it."""
+    """One analysis from acceptance to its end. Every way out sets the state of the run and tells it.
 
-    def __init__(self, analyses: Analyses, live: LiveRun, spec: Any, *, fresh: bool) -> None:
+    Without a `spec` (after a restart) the folders are looked up again.
+    """
+
+    def __init__(self, analyses: Analyses, live: LiveRun, job: LiveJob, spec: PairSpec | None) -> None:
         self.analyses = analyses
         self.live = live
+        self.job = job
         self.spec = spec
-        self.fresh = fresh
         self.told = self.told_reply = 0
-        self.begun = False
+        live.job = job
 
     async def run(self) -> None:
-        """Do the work. Never raises."""
-        app_logging.job_id.set(self.live.id)
+        """Do the work. Raises what ended it, once the run says so."""
         unsubscribe = self.analyses.subscribe(self.live.id, lambda _: self._tell_rows())
         try:
             await self._run()
         except (asyncio.CancelledError, FutureCancelled, Cancelled):
-            await self._end(WorkState.CANCELLED)
+            await self._end(WorkState.CANCELLED if self.job.cancelled else WorkState.INTERRUPTED)
+            raise
         except Exception as error:
-            await self._fail(error)
+            self.live.error = describe(error)
+            await self._end(WorkState.FAILED)
+            raise
         finally:
             unsubscribe()
 
     async def _run(self) -> None:
         live, analyses = self.live, self.analyses
-        live.begun = True
-        if live.cancelled:
-            raise asyncio.CancelledError
+        self.job.check()
+        asked = self.job.record.request
+        spec = self.spec or analyses.models.spec(live.options, paths_allowed=asked["paths_allowed"])
         self._stage("loading the model")
-        async with analyses.models.use(self.spec) as loaded:
+        async with analyses.models.use(spec) as loaded:
             reply = await self._reply(loaded) if live.options.reply else None
             prepared = await self._prepare(loaded, reply)
             if await self._answered_by_cache(prepared.key):
                 return
-            live.handle = prepared.submit(self._on_event)
+            live.handle = self.job.submit(prepared.device, prepared.job, on_event=self._on_event)
             self._stage("waiting for the device")
-            if live.cancelled:
-                live.handle.cancel()
             result = await self._finished(live.handle)
         found = await asyncio.to_thread(result.to_json)
         found["metadata"] |= prepared.about
@@ -277,8 +288,9 @@ class Work:
         """The job's result; given up when the device has not begun with it in time."""
         patience = self.analyses.settings.queue_wait_s
         future = asyncio.wrap_future(handle.future)
-        await asyncio.wait([future], timeout=patience)
-        if not future.done() and not self.begun:
+        while not (await asyncio.wait([future], timeout=patience))[0] and not self.job.begun:
+            if self.job.paused:
+                continue
             handle.cancel()
             await asyncio.wait([future])
             raise WaitedTooLong(f"The device did not get to this within {patience:.0f} s. Try again later.")
@@ -294,10 +306,8 @@ class Work:
         model = loaded.donor or loaded.model
         job = await asyncio.to_thread(reply_job, live.options, model, how)
         live.state = WorkState.RUNNING
-        live.handle = device.submit(job, seed=how.seed, on_event=self._on_reply, owner=live.author)
+        live.handle = self.job.submit(device, job, seed=how.seed, on_event=self._on_reply)
         self._stage("replying")
-        if live.cancelled:
-            live.handle.cancel()
         try:
             reply = await self._finished(live.handle)
         finally:
@@ -320,7 +330,7 @@ class Work:
 
     async def _answered_by_cache(self, key: str) -> bool:
         runs = self.analyses.runs
-        known = None if self.fresh else await runs.store.cache.find(key)
+        known = None if self.job.record.request["fresh"] else await runs.store.cache.find(key)
         if known is None:
             return False
         result = await runs.answer(self.live.id, known)
@@ -340,18 +350,14 @@ class Work:
             self.analyses.measured(seconds, len(live.positions), live.options.best_of)
         await self._end(WorkState.DONE)
 
-    async def _fail(self, error: Exception) -> None:
-        self.live.error = describe(error)
-        if answer_for(error).status >= 500:
-            log.exception("analysis failed", exc_info=error)
-        await self._end(WorkState.FAILED)
-
     async def _end(self, state: WorkState) -> None:
         live, rows = self.live, self.analyses.runs.rows
         live.state, live.ended_at, live.handle = state, time.monotonic(), None
         self._tell_rows()
         if state is WorkState.CANCELLED:
             await rows.cancel(live.id)
+        elif state is WorkState.INTERRUPTED and self.job.started:
+            await rows.interrupt(live.id)
         elif state is WorkState.FAILED and live.error:
             await rows.fail(live.id, code=live.error["code"], message=live.error["message"])
         self.analyses._tell(live, state)
@@ -359,7 +365,6 @@ class Work:
 
     def _on_reply(self, event: "Progress | Checkpoint") -> None:
         """Called on the device thread."""
-        self.begun = True
         text = getattr(event, "item", None)
         if isinstance(text, str):
             self.live.reply = text
@@ -367,7 +372,6 @@ class Work:
 
     def _on_event(self, event: "Progress | Checkpoint") -> None:
         """Called on the device thread."""
-        self.begun = True
         item = getattr(event, "item", None)
         if item is not None:
             if self.live.first_at is None:
@@ -391,9 +395,19 @@ class Work:
 
     def _stage(self, stage: str) -> None:
         self.live.stage = stage
+        self.job.note(stage)
         self.analyses.bridge.publish(("run", self.live.id), self.live)
 
 
-def _title(text: str) -> str:
-    first = " ".join(text.split())
-    return first if len(first) <= 60 else first[:57].rstrip() + "…"
+def _job(record: RunRecord, *, paths_allowed: bool, fresh: bool) -> NewJob:
+    """The job that makes a run. They share an id: whoever knows one knows the other."""
+    return NewJob(
+        id=record.id,
+        run_id=record.id,
+        kind=JOB,
+        name=record.name,
+        author=record.author,
+        seed=record.seed,
+        priority=PRIORITIES["interactive"],
+        request={"paths_allowed": paths_allowed, "fresh": fresh},
+    )

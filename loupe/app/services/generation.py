@@ -1,13 +1,11 @@
 """Generations: a text continued or a chat answered, streamed while it is made.
 
-They are kept in memory only, the last `live_runs_kept` of them; an analysis that is asked with `reply` keeps its own.
-Events `generation_queued`, `generation_text`, `generation_done` (or `_failed`, `_cancelled`) tell of each, under the
-topic `analysis`.
+Each is a job; its text is kept in memory only, for the last `live_runs_kept` of them. An analysis that is asked with
+`reply` keeps its own. Events `generation_queued`, `generation_text`, `generation_done` (or `_failed`, `_cancelled`) tell
+of each, under the topic `analysis`.
 """
 
 import asyncio
-import logging
-import secrets
 import time
 from collections.abc import AsyncIterator
 from concurrent.futures import CancelledError as FutureCancelled
@@ -15,21 +13,26 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from loupe.app.bridge import Bridge
-from loupe.app.errors import Conflict, NotFound, QueueFull, answer_for, describe
+from loupe.app.errors import Conflict, NotFound, QueueFull, describe
+from loupe.app.services.catalogue import PairSpec
 from loupe.app.services.events import EventStream
+from loupe.app.services.job_view import PRIORITIES
+from loupe.app.services.jobs import Jobs, Kind
 from loupe.app.services.live import BUSY
+from loupe.app.services.live_job import LiveJob
 from loupe.app.services.models import Models
-from loupe.app.services.options import AnalysisOptions, GenerationOptions, check_whole, contents
+from loupe.app.services.options import AnalysisOptions, GenerationOptions, check_whole, contents, title_of
 from loupe.app.settings import Settings
 from loupe.engine.errors import BadOption, Cancelled, EmptyText, TextTooLong
+from loupe.storage.paths import new_id
+from loupe.storage.repos.jobs import NewJob
 from loupe.storage.rows import WorkState
 
 if TYPE_CHECKING:
-    from loupe.engine.device import JobHandle
     from loupe.engine.jobs import Checkpoint, Progress
     from loupe.engine.models.reply import Reply
 
-log = logging.getLogger(__name__)
+JOB = "generation"
 
 
 @dataclass(slots=True, eq=False)
@@ -44,8 +47,6 @@ class LiveReply:
     tokens: int = 0
     finish: str | None = None
     error: dict[str, Any] | None = None
-    cancelled: bool = False
-    handle: "JobHandle | None" = None
     created_at: float = field(default_factory=time.monotonic)
     ended_at: float | None = None
 
@@ -71,13 +72,14 @@ class LiveReply:
 class Generations:
     """The replies being written, and those written lately."""
 
-    def __init__(self, settings: Settings, models: Models, bridge: Bridge, events: EventStream) -> None:
+    def __init__(self, settings: Settings, models: Models, jobs: Jobs, bridge: Bridge, events: EventStream) -> None:
         self.settings = settings
         self.models = models
         self.bridge = bridge
         self.events = events
         self._live: dict[str, LiveReply] = {}
-        self._tasks: dict[str, asyncio.Task] = {}
+        self.jobs = jobs
+        jobs.register(Kind(JOB, self._work, pausable=True))
 
     @property
     def live(self) -> tuple[LiveReply, ...]:
@@ -94,28 +96,27 @@ class Generations:
         """Accept a request. Raises QueueFull, TextTooLong, EmptyText, BadOption, NotFound, Forbidden."""
         self._check(options)
         spec = self.models.spec(_pair_of(options), paths_allowed=paths_allowed)
-        live = LiveReply(secrets.token_hex(10), options, author)
-        self._live[live.id] = live
-        self._forget_old()
-        self._tell(live, "queued")
-        task = asyncio.create_task(self._run(live, spec), name=f"generation-{live.id}")
-        self._tasks[live.id] = task
-        task.add_done_callback(lambda _: self._tasks.pop(live.id, None))
+        live = self._remember(LiveReply(new_id(), options, author))
+        await self.jobs.submit(_job(live, paths_allowed=paths_allowed), given=(live, spec))
         return live
 
-    async def cancel(self, id: str) -> LiveReply:
-        """Stop within one token; what was written stays. Raises NotFound, or Conflict when it has ended."""
+    async def cancel(self, id: str, *, by: str = "", confirm: bool = True) -> LiveReply:
+        """Stop within one token; what was written stays.
+
+        Raises NotFound, Conflict when it has ended; unless `confirm`, ConfirmationNeeded when it is not `by`'s.
+        """
         live = self.get(id)
         if not live.busy:
             raise Conflict(f"Generation {id} is {live.state} already.")
-        self._stop(live)
-        return await self.wait(id)
+        await self.jobs.cancel(id, by=by, confirm=confirm)
+        return live
 
     async def wait(self, id: str) -> LiveReply:
         """Until the generation has ended, however it did."""
-        if task := self._tasks.get(id):
-            await asyncio.wait([task])
-        return self.get(id)
+        live = self.get(id)
+        if live.busy:
+            await self.jobs.wait(id)
+        return live
 
     async def follow(self, id: str, ping_s: float = 15) -> AsyncIterator[str | None]:
         """Yield the pieces of text as they are written; None after `ping_s` seconds without any. Raises NotFound."""
@@ -139,19 +140,6 @@ class Generations:
         finally:
             unsubscribe()
 
-    async def close(self) -> None:
-        """Cancel what runs and wait for it."""
-        for live in self._live.values():
-            if live.busy:
-                self._stop(live)
-        if self._tasks:
-            await asyncio.wait(list(self._tasks.values()))
-
-    def _stop(self, live: LiveReply) -> None:
-        live.cancelled = True
-        if live.handle is not None:
-            live.handle.cancel()
-
     def _check(self, options: GenerationOptions) -> None:
         limits = self.settings
         waiting = sum(live.busy for live in self._live.values())
@@ -169,8 +157,15 @@ class Generations:
                 f"max_new_tokens is {options.max_new_tokens}; at most {limits.max_reply_tokens} are allowed."
             )
 
-    async def _run(self, live: LiveReply, spec: Any) -> None:
-        """Do the work. Never raises."""
+    async def _work(self, job: LiveJob) -> None:
+        live, spec = job.given or (None, None)
+        if live is None:  # asked for again
+            options = GenerationOptions.model_validate(job.record.request["options"])
+            live = self._remember(LiveReply(job.id, options, job.record.author))
+        await self._run(job, live, spec)
+
+    async def _run(self, job: LiveJob, live: LiveReply, spec: PairSpec | None) -> None:
+        """Write the reply. Raises what ended it, once the reply says so."""
         told = 0
 
         def tell(_: object) -> None:
@@ -182,30 +177,31 @@ class Generations:
 
         unsubscribe = self.bridge.subscribe(("reply", live.id), tell)
         try:
-            reply = await self._written(live, spec)
+            job.check()
+            asked = job.record.request
+            spec = spec or self.models.spec(_pair_of(live.options), paths_allowed=asked["paths_allowed"])
+            reply = await self._written(job, live, spec)
             live.text, live.tokens, live.finish = reply.text, len(reply.token_ids), reply.finish
             live.state = WorkState.DONE
         except (asyncio.CancelledError, FutureCancelled, Cancelled):
-            live.state = WorkState.CANCELLED
+            live.state = WorkState.CANCELLED if job.cancelled else WorkState.INTERRUPTED
+            raise
         except Exception as error:
             live.state, live.error = WorkState.FAILED, describe(error)
-            if answer_for(error).status >= 500:
-                log.exception("generation failed", exc_info=error)
+            raise
         finally:
             unsubscribe()
-            live.handle, live.ended_at = None, time.monotonic()
+            live.ended_at = time.monotonic()
             tell(None)
             self._tell(live, live.state)
 
-    async def _written(self, live: LiveReply, spec: Any) -> "Reply":
+    async def _written(self, job: LiveJob, live: LiveReply, spec: PairSpec) -> "Reply":
         from loupe.app.services.question import reply_job
 
         async with self.models.use(spec) as loaded:
-            if live.cancelled:
-                raise asyncio.CancelledError
             device = await self.models.engine.device()
             model = loaded.donor or loaded.model
-            job = await asyncio.to_thread(reply_job, live.options, model, live.options)
+            writing = await asyncio.to_thread(reply_job, live.options, model, live.options)
 
             def on_event(event: "Progress | Checkpoint") -> None:
                 text = getattr(event, "item", None)
@@ -213,11 +209,14 @@ class Generations:
                     live.text, live.tokens = text, getattr(event, "done", 0)
                 self.bridge.publish(("reply", live.id))
 
-            live.handle = device.submit(job, seed=live.options.seed, on_event=on_event, owner=live.author)
             live.state = WorkState.RUNNING
-            if live.cancelled:
-                live.handle.cancel()
-            return await asyncio.wrap_future(live.handle.future)
+            return await job.on_device(device, writing, on_event=on_event)
+
+    def _remember(self, live: LiveReply) -> LiveReply:
+        self._live[live.id] = live
+        self._forget_old()
+        self._tell(live, "queued")
+        return live
 
     def _forget_old(self) -> None:
         ended = [id for id, live in self._live.items() if not live.busy]
@@ -229,6 +228,18 @@ class Generations:
         self.events.emit("analysis", f"generation_{name}", live.status())
         self.bridge.publish(("reply", live.id))
         self.bridge.publish("queue", None)
+
+
+def _job(live: LiveReply, *, paths_allowed: bool) -> NewJob:
+    return NewJob(
+        id=live.id,
+        kind=JOB,
+        name=title_of(" ".join(contents(live.options))),
+        author=live.author,
+        seed=live.options.seed,
+        priority=PRIORITIES["interactive"],
+        request={"options": live.options.model_dump(mode="json"), "paths_allowed": paths_allowed},
+    )
 
 
 def _pair_of(options: GenerationOptions) -> AnalysisOptions:

@@ -9,6 +9,7 @@ from loupe.app.services.options import AnalysisOptions
 from loupe.storage.rows import WorkState
 
 if TYPE_CHECKING:
+    from loupe.app.services.live_job import LiveJob
     from loupe.engine.device import JobHandle
 
 BUSY = frozenset({WorkState.QUEUED, WorkState.RUNNING, WorkState.PAUSED})
@@ -35,8 +36,7 @@ class LiveRun:
     rows: list[dict[str, Any]] = field(default_factory=list)
     result: dict[str, Any] | None = None
     error: dict[str, Any] | None = None
-    begun: bool = False
-    cancelled: bool = False
+    job: "LiveJob | None" = None
     handle: "JobHandle | None" = None
     created_at: float = field(default_factory=time.monotonic)
     first_at: float | None = None
@@ -46,6 +46,11 @@ class LiveRun:
     def busy(self) -> bool:
         """Whether something is still to come."""
         return self.state in BUSY
+
+    @cached_property
+    def asked(self) -> frozenset[int]:
+        """The positions asked for, once they are known."""
+        return frozenset(self.positions)
 
     @property
     def done(self) -> int:
@@ -70,7 +75,7 @@ class LiveRun:
         left = self.seconds_left
         known = {
             "id": self.id,
-            "state": self.state,
+            "state": WorkState.PAUSED if self.busy and self.job and self.job.paused else self.state,
             "stage": self.stage if self.busy else None,
             "done": self.done,
             "total": self.total,

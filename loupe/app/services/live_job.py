@@ -69,12 +69,17 @@ class LiveJob:
 
     def report(self, done: int, total: int | None = None, message: str = "") -> None:
         """Say how far the work is, as often as it likes: others are told at most ten times a second. Any thread."""
-        if self._first is None:
+        if self._first is None or total != self.total:  # another stage counts other things
             self._first = time.monotonic(), done
         if message and message != self.message:
             self.say(message)
         self.done, self.total, self.message = done, total, message or self.message
         self.begin()
+        self._changed(self)
+
+    def note(self, message: str) -> None:
+        """Say what the work is about to do or waits for. Any thread."""
+        self.message = message
         self._changed(self)
 
     def say(self, message: str, level: str = "info") -> None:
@@ -104,12 +109,14 @@ class LiveJob:
         device: "DeviceThread",
         job: "Job[Any]",
         *,
+        seed: int | None = None,
         on_event: "Callable[[Event], object] | None" = None,
         keep: "Callable[[Any], str] | None" = None,
         writer: "ArtefactWriter | None" = None,
     ) -> "JobHandle[Any]":
-        """Line device work up in the name of this job, with its seed and priority. Raises Cancelled, DeviceClosed.
+        """Line device work up in the name of this job, at its priority, with its seed unless another is given.
 
+        Raises Cancelled, DeviceClosed.
         `on_event` and `keep` are called on the device thread; `keep` gets the state of a Checkpoint, writes it to an
         artefact that is recorded, and returns its id. What the device job reports is reported here by itself.
         """
@@ -117,7 +124,11 @@ class LiveJob:
         told = _Told(job, self)
         watch = self._watch(on_event, keep)
         self.handle = device.submit(
-            told, seed=self.record.seed, on_event=watch, writer=writer, owner=self.record.author
+            told,
+            seed=self.record.seed if seed is None else seed,
+            on_event=watch,
+            writer=writer,
+            owner=self.record.author,
         )
         self._stop = self.handle.cancel
         if self.paused:

@@ -131,6 +131,12 @@ def contents(options: AnalysisOptions | GenerationOptions) -> list[str]:
     return [options.text or "", *(m.content for m in options.messages or ()), options.prefill or ""]
 
 
+def title_of(text: str) -> str:
+    """What a run is called when nobody named it: the beginning of its text."""
+    first = " ".join(text.split())
+    return first if len(first) <= 60 else first[:57].rstrip() + "…"
+
+
 def check_whole(text: str) -> None:
     """Raises BrokenText for a string with half a character."""
     try:
