@@ -248,6 +248,9 @@ class TrainingConfig:
         1_048_576, "Rows the inference threshold of BatchTopK is fixed on; at most those of the run.", low=1
     )
     log_interval: int = option(50, "Steps between two points of the curves.", low=1, high=100_000)
+    evaluation_interval: int = option(
+        1000, "Steps between two evaluations on held-out text; 0 evaluates at the end only.", low=0
+    )
     checkpoint_interval: int = option(1000, "Steps between two checkpoints; 0 saves none by itself.", low=0)
 
     def __post_init__(self) -> None:

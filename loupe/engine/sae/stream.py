@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -43,6 +43,7 @@ Steps = Generator[None, None, Rows]
 _SORTED_TOGETHER = 64  # batches of text whose rows are sorted by length before they are cut into batches
 
 
+@runtime_checkable
 class RowStream(Protocol):
     """What a trainer reads: rows of activations at `points`, all of width `d_in`, without an end."""
 

@@ -1,0 +1,72 @@
+"""Scaling activations while training, and folding that scale into the weights, so that a finished SAE reads raw ones.
+
+One number per hook point: a crosscoder's parts have one each, a transcoder one for what it reads and one for what it
+writes. ReLU, TopK, gates and thresholds all keep their meaning when codes are multiplied by a positive number per
+latent, so folding may also give every decoder row length 1, which is what other tools expect of an SAE.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from loupe.engine.sae.config import Activation, JumpReLURecipe, SAEConfig, TrainingConfig
+from loupe.engine.sae.sae import SAE
+
+
+class Scales(NamedTuple):
+    """What each column of x and of y is multiplied by before training sees it."""
+
+    x: Float[Tensor, " d_in"]
+    y: Float[Tensor, " d_out"]
+
+
+@torch.no_grad()
+def measure_scales(
+    config: SAEConfig, training: TrainingConfig, x: Float[Tensor, "rows d_in"], y: Float[Tensor, "rows d_out"]
+) -> Scales:
+    """From raw rows: a mean norm of sqrt(d) afterwards; for DeepMind's JumpReLU a mean squared norm of 1."""
+    if not training.normalise:
+        return Scales(torch.ones_like(x[0]), torch.ones_like(y[0]))
+    deepmind = config.activation is Activation.JUMPRELU and training.jumprelu_recipe is JumpReLURecipe.DEEPMIND
+    scale_y = _scale(y, config.parts, unit=deepmind)
+    return Scales(scale_y if x is y else _scale(x, config.parts, unit=deepmind), scale_y)
+
+
+def _scale(rows: Tensor, parts: int, *, unit: bool) -> Tensor:
+    norms = rows.view(len(rows), parts, -1).norm(dim=-1).double()
+    width = rows.shape[1] // parts
+    wanted = 1 / norms.square().mean(0).sqrt() if unit else math.sqrt(width) / norms.mean(0)
+    wanted = torch.where(torch.isfinite(wanted), wanted, 1.0)  # rows that are all zero stay so
+    return wanted.repeat_interleave(width).to(rows.dtype)
+
+
+@torch.no_grad()
+def folded(sae: SAE, scales: Scales) -> SAE:
+    """The same SAE for raw activations, on the CPU in fp32, with decoder rows of length 1 where its codes allow it."""
+    raw = SAE(sae.config)
+    raw.load_state_dict({name: tensor.detach().float().cpu() for name, tensor in sae.state_dict().items()})
+    x, y = scales.x.float().cpu(), scales.y.float().cpu()
+    raw.W_enc.mul_(x[:, None])
+    raw.W_dec.div_(y)
+    raw.b_dec.div_(y)
+    if sae.config.has_skip:
+        raw.W_skip.mul_(x).div_(y[:, None])
+    lengths = raw.W_dec.norm(dim=1)
+    if sae.config.activation is Activation.TOPK:  # one factor for all, or which latents are largest would change
+        lengths = lengths.mean().expand_as(lengths)
+    _lengthen_codes(raw, torch.where(lengths > 0, lengths, 1.0))
+    return raw
+
+
+def _lengthen_codes(sae: SAE, factors: Float[Tensor, " d_sae"]) -> None:
+    """Multiply every latent's activation by its factor, and its decoder row by the inverse."""
+    sae.W_enc.mul_(factors)
+    sae.W_dec.div_(factors[:, None])
+    for name in ("b_enc", "b_gate", "b_mag", "threshold"):
+        if (vector := getattr(sae, name, None)) is not None:
+            vector.mul_(factors)
