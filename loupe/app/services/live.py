@@ -47,7 +47,7 @@ class LiveRun:
         """Whether something is still to come."""
         return self.state in BUSY
 
-    @cached_property
+    @property
     def asked(self) -> frozenset[int]:
         """The positions asked for, once they are known."""
         return frozenset(self.positions)
