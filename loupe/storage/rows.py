@@ -217,6 +217,79 @@ class LibraryRow(Row, table=True):
     deleted_at: datetime | None = _moment(nullable=True)
 
 
+class DatasetRow(Row, table=True):
+    """Texts to train on: where they came from, what they are, and the artefact that holds them.
+
+    `artefact_id` is None for texts that are made when they are read (the story world).
+    """
+
+    number: int | None = Field(default=None, primary_key=True)
+    id: str = Field(unique=True)
+    name: str
+    author: str
+    source: str = Field(index=True)
+    documents: int
+    characters: int
+    fingerprint: str = Field(index=True)
+    details: dict[str, Any] = _json()
+    statistics: dict[str, Any] | None = _json(nullable=True)
+    artefact_id: str | None = _reference("artefact.id")
+    created_at: datetime = _moment()
+    deleted_at: datetime | None = _moment(nullable=True)
+
+
+class TokenisationRow(Row, table=True):
+    """A dataset as token rows, for one tokenizer and one way of cutting."""
+
+    number: int | None = Field(default=None, primary_key=True)
+    id: str = Field(unique=True)
+    dataset_id: str = _reference("dataset.id", "CASCADE", nullable=False)
+    name: str
+    author: str
+    model: str
+    tokenizer_fingerprint: str = Field(index=True)
+    options: dict[str, Any] = _json()
+    rows: int
+    tokens: int
+    fingerprint: str
+    statistics: dict[str, Any] = _json()
+    artefact_id: str = _reference("artefact.id", nullable=False)
+    created_at: datetime = _moment()
+
+
+class SaeRow(Row, table=True):
+    """A sparse autoencoder, transcoder or crosscoder: what it is, where it belongs, how good it is, where it lies.
+
+    Its bytes are an artefact, or a folder elsewhere (`path`, as for those that ship). `card` is its evaluation.
+    """
+
+    number: int | None = Field(default=None, primary_key=True)
+    id: str = Field(unique=True)
+    name: str
+    author: str
+    architecture: str = Field(index=True)
+    hook_points: list[str] = _json()
+    hook_point_out: str | None
+    model: str
+    model_fingerprint: str = Field(index=True)
+    d_in: int
+    d_sae: int
+    k: int | None
+    source: str
+    source_format: str
+    assumptions: list[str] = _json()
+    card: dict[str, Any] | None = _json(nullable=True)
+    details: dict[str, Any] = _json()
+    size: int
+    path: str
+    artefact_id: str | None = _reference("artefact.id")
+    job_id: str | None = _reference("job.id", "SET NULL")
+    tokenisation_id: str | None = _reference("tokenisation.id", "SET NULL")
+    step: int | None
+    created_at: datetime = _moment()
+    deleted_at: datetime | None = _moment(nullable=True)
+
+
 RUN_SEARCH = (
     "CREATE VIRTUAL TABLE run_search USING fts5(name, text, model, content='run', content_rowid='number')",
     "CREATE TRIGGER run_search_insert AFTER INSERT ON run BEGIN "

@@ -15,12 +15,14 @@ from loupe.storage.fs import REAL, FileSystem
 from loupe.storage.lock import DataDirLock
 from loupe.storage.paths import DataDir
 from loupe.storage.repos.artefacts import ArtefactRecord, Artefacts
+from loupe.storage.repos.datasets import Datasets
 from loupe.storage.repos.jobs import Jobs, JobSweep
 from loupe.storage.repos.library import Library
 from loupe.storage.repos.logs import Logs
 from loupe.storage.repos.models import Models
 from loupe.storage.repos.results import Results
 from loupe.storage.repos.runs import Runs
+from loupe.storage.repos.saes import Saes
 from loupe.storage.reserve import Reserve
 from loupe.storage.schema import Migration, migrate
 
@@ -50,6 +52,8 @@ class Store:
     cache: ResultCache
     models: Models
     library: Library
+    datasets: Datasets
+    saes: Saes
     started: StartReport
 
     async def keep(self, artefact: Artefact) -> ArtefactRecord:
@@ -118,5 +122,7 @@ async def _assembled(
         cache=ResultCache(Results(database, now), artefacts),
         models=Models(database, now),
         library=Library(database, now),
+        datasets=Datasets(database, now),
+        saes=Saes(database, now),
         started=StartReport(migration, await runs.sweep(), await jobs.sweep(), sweep),
     )
