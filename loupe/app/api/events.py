@@ -49,11 +49,12 @@ def _topics(
 
 Topics = Annotated[frozenset[str] | None, Depends(_topics)]
 After = Annotated[int | None, Query(ge=0, lt=2**53, description="Resume after this number; unset means from now on.")]
+LastEventId = Annotated[str | None, Header(description="The same as `after`; browsers send it by themselves.")]
 
 
 @router.get("", response_class=StreamingResponse, responses=SSE)
 async def follow(
-    here: Here, topics: Topics, after: After = None, last_event_id: Annotated[str | None, Header()] = None
+    here: Here, topics: Topics, after: After = None, last_event_id: LastEventId = None
 ) -> StreamingResponse:
     """Follow what happens. A comment line every 30 s of silence keeps proxies awake."""
     resumed = int(last_event_id) if last_event_id and NUMBER.fullmatch(last_event_id) else after

@@ -21,7 +21,7 @@ Folder = Annotated[str | None, typer.Option(help="Name of a known model, or a fo
 
 def analyze(
     text: Annotated[str, typer.Argument(help="The text; - reads standard input.")],
-    model: Annotated[str, typer.Option(help="Name of a known model, or a folder.")] = "starter",
+    model: Annotated[str, typer.Option(help="Name of a known model, or a folder.")] = "",
     verbalizer: Folder = None,
     reconstructor: Folder = None,
     donor: Annotated[str | None, typer.Option(help="Take the activations from this model instead.")] = None,
@@ -48,10 +48,10 @@ def analyze(
         {
             "text": None if chat else content,
             "messages": [{"role": "user", "content": content}] if chat else None,
-            "model": _absolute(model),
-            "verbalizer": _absolute(verbalizer),
-            "reconstructor": _absolute(reconstructor),
-            "donor": _absolute(donor),
+            "model": absolute(model),
+            "verbalizer": absolute(verbalizer),
+            "reconstructor": absolute(reconstructor),
+            "donor": absolute(donor),
             "layer": layer,
             "positions": positions,
             "best_of": best_of,
@@ -112,9 +112,9 @@ def _salience(value: str) -> str:
     return value
 
 
-def _absolute(name: str | None) -> str | None:
+def absolute(name: str | None) -> str | None:
     """A server may run elsewhere in the file system, so folders are named in full."""
-    if name is None:
-        return None
+    if not name:
+        return name
     path = Path(name).expanduser()
     return str(path.resolve()) if path.is_dir() and name != "starter" else name

@@ -4,9 +4,10 @@ When a server holds the data directory the requests go there, with the address a
 Otherwise this process opens the data directory itself and the same API answers in-process; nothing else differs.
 """
 
+import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import httpx
@@ -19,6 +20,7 @@ from loupe.storage.lock import Holder, read_holder
 from loupe.storage.paths import DataDir
 
 Send = Callable[..., httpx.Response]
+Stream = Callable[..., AbstractContextManager[httpx.Response]]
 Status = dict[str, Any]
 
 
@@ -34,13 +36,42 @@ class Refused(Exception):
 class Client:
     """Requests that return the answer's JSON, or raise `Refused`."""
 
-    def __init__(self, send: Send, *, remote: bool) -> None:
+    def __init__(self, send: Send, *, remote: bool, stream: Stream | None = None) -> None:
         self._send = send
+        self._stream = stream
         self.remote = remote
 
     def get(self, path: str, **params: Any) -> dict[str, Any]:
         """GET under /api/v1."""
         return self._ask("GET", path, params={k: v for k, v in params.items() if v is not None})
+
+    def every(self, path: str, **params: Any) -> list[dict[str, Any]]:
+        """Every row of a paged list under /api/v1."""
+        rows, page = [], 1
+        while True:
+            answer = self.get(path, page=page, limit=200, **params)
+            rows += answer["data"]
+            if not answer.get("pagination", {}).get("has_next"):
+                return rows
+            page += 1
+
+    def events(self, topics: str = "", after: int | None = None) -> Iterator[dict[str, Any]]:
+        """Events of the server as they come; after a break the stream is resumed where it was."""
+        assert self._stream is not None, "only a server has an event stream"
+        while True:
+            params = {"topics": topics} | ({} if after is None else {"after": after})
+            try:
+                with self._stream("GET", "/api/v1/events", params=params, timeout=90) as answer:
+                    if answer.status_code >= 400:
+                        answer.read()
+                        raise Refused(answer.status_code, answer.json().get("error", {}))
+                    for event in _events(answer.iter_lines()):
+                        after = event["number"]
+                        yield event
+            except httpx.ConnectError as error:
+                raise ServerUnreachable(f"The server does not answer: {error}.") from error
+            except httpx.TransportError:
+                continue
 
     def get_raw(self, path: str) -> dict[str, Any]:
         """GET under /api/v1 of something that comes without an envelope."""
@@ -80,6 +111,15 @@ class Client:
         return answer
 
 
+def _events(lines: Iterator[str]) -> Iterator[dict[str, Any]]:
+    number = 0
+    for line in lines:
+        if line.startswith("id: "):
+            number = int(line[4:])
+        elif line.startswith("data: "):
+            yield {"number": number} | json.loads(line[6:])
+
+
 @contextmanager
 def open_client(settings: Settings) -> Iterator[Client]:
     """A client to the server that holds the data directory, or to this process itself.
@@ -101,7 +141,7 @@ def _over_http(holder: Holder) -> Iterator[Client]:
         )
     headers = {"Authorization": f"Bearer {holder.token}"} if holder.token else {}
     with httpx.Client(base_url=holder.url, headers=headers, timeout=120, trust_env=False) as http:
-        yield Client(http.request, remote=True)
+        yield Client(http.request, remote=True, stream=http.stream)
 
 
 @contextmanager

@@ -31,6 +31,12 @@ def print_json(value: object) -> None:
     sys.stdout.buffer.flush()
 
 
+def print_line(value: object) -> None:
+    """One JSON object on one line, at once: for streams."""
+    sys.stdout.buffer.write(orjson.dumps(value, default=str) + b"\n")
+    sys.stdout.buffer.flush()
+
+
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, empty: str) -> None:
     """A plain table, or a sentence when there is nothing. No cell can colour, clear or reorder a terminal."""
     if not rows:
