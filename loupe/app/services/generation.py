@@ -1,8 +1,8 @@
 """Generations: a text continued or a chat answered, streamed while it is made.
 
 Each is a job; its text is kept in memory only, for the last `live_runs_kept` of them. An analysis that is asked with
-`reply` keeps its own. Events `generation_queued`, `generation_text`, `generation_done` (or `_failed`, `_cancelled`) tell
-of each, under the topic `analysis`.
+`reply` keeps its own. Events `generation_queued`, `generation_text` and `generation_done` (or `_failed`, `_cancelled`)
+tell of each, under the topic `analysis`.
 """
 
 import asyncio
@@ -94,6 +94,7 @@ class Generations:
 
     async def start(self, options: GenerationOptions, *, paths_allowed: bool = False, author: str = "") -> LiveReply:
         """Accept a request. Raises QueueFull, TextTooLong, EmptyText, BadOption, NotFound, Forbidden."""
+        options = self.models.settled(options)
         self._check(options)
         spec = self.models.spec(_pair_of(options), paths_allowed=paths_allowed)
         live = self._remember(LiveReply(new_id(), options, author))
