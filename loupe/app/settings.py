@@ -70,8 +70,25 @@ class Settings(BaseSettings):
     )
     threads: int = Field(default=0, ge=0, description="CPU threads for torch; 0 means all cores but one, at least one.")
     slice_budget_ms: float = Field(default=100, gt=0, description="Longest time a job holds the device at once, in ms.")
+    memory_limit_mb: int = Field(
+        default=0,
+        ge=0,
+        description="Device memory Loupe counts on, such as 8192 for an 8 GB profile; 0 means all of it. Of this, or of "
+        "the whole device, 90 % may be filled; work beyond that is refused with numbers.",
+    )
     model_memory_mb: int = Field(
-        default=8192, gt=0, description="Memory for loaded models; the longest unused leave first."
+        default=0,
+        ge=0,
+        description="Share of it for loaded models; 0 means no line of its own. The longest unused leave first.",
+    )
+    unload_idle_min: float = Field(
+        default=0, ge=0, description="Minutes after which an unused model leaves memory; 0 means it stays."
+    )
+    batch_rows: int = Field(
+        default=0, ge=0, description="Explanations decoded together; 0 means as many as fit the memory budget."
+    )
+    default_pair: str = Field(
+        default="starter", description="NLA pair for requests that name no model, until another is chosen."
     )
     tuned_lens_dir: Path | None = Field(
         default=None,
@@ -106,6 +123,10 @@ class Settings(BaseSettings):
     # keeping
     deleted_runs_days: float = Field(
         default=7, ge=0, description="Days that a deleted run can still be restored; then it is gone for good."
+    )
+
+    deleted_models_days: float = Field(
+        default=7, ge=0, description="Days that a deleted model, pair or group can still be restored."
     )
 
     # the outside

@@ -15,6 +15,7 @@ from loupe.app.services.downloads import Downloads
 from loupe.app.services.engine import Engine
 from loupe.app.services.events import EventStream
 from loupe.app.services.generation import Generations
+from loupe.app.services.groups import Groups
 from loupe.app.services.jobs import Jobs
 from loupe.app.services.models import Models
 from loupe.app.services.runs import Runs
@@ -37,6 +38,7 @@ class Workspace:
     jobs: Jobs
     engine: Engine
     catalogue: Catalogue
+    groups: Groups
     models: Models
     analyses: Analyses
     generations: Generations
@@ -56,6 +58,7 @@ async def open_workspace(settings: Settings) -> AsyncIterator[Workspace]:
         _tell(store)
         workspace = _services(settings, store, safekeeping)
         workspace.bridge.attach()
+        await workspace.groups.open()
         workspace.runs.start_sweeping()
         try:
             yield workspace
@@ -71,7 +74,8 @@ def _services(settings: Settings, store: Store, safekeeping: Safekeeping | None)
     bridge, events = Bridge(), EventStream(settings.event_history, first=time.time_ns() // 1_000_000)
     jobs, engine = Jobs(store, bridge, events), Engine(settings, bridge)
     catalogue = Catalogue(starter_folder(settings), store.data_dir.models)
-    models = Models(settings, engine, catalogue, bridge)
+    groups = Groups(store.library, catalogue, settings.default_pair)
+    models = Models(settings, engine, catalogue, groups, bridge)
     runs = Runs(store, catalogue, bridge, kept_days=settings.deleted_runs_days)
     return Workspace(
         settings=settings,
@@ -81,6 +85,7 @@ def _services(settings: Settings, store: Store, safekeeping: Safekeeping | None)
         jobs=jobs,
         engine=engine,
         catalogue=catalogue,
+        groups=groups,
         models=models,
         analyses=Analyses(settings, models, runs, jobs, bridge, events),
         generations=Generations(settings, models, jobs, bridge, events),

@@ -77,11 +77,14 @@ class Analyses:
         """How many accepted earlier are not finished."""
         return sum(other.busy and other.created_at < live.created_at for other in self._live.values())
 
+    def seconds_per_position(self, best_of: int) -> float | None:
+        """What a position costs, from the last run; None before anything was measured."""
+        return None if self._seconds_per_position is None else self._seconds_per_position * best_of**0.5
+
     def estimate(self, options: AnalysisOptions) -> float | None:
         """Seconds a request will take, from the last one; None before anything was measured."""
-        if self._seconds_per_position is None:
-            return None
-        return round(self._seconds_per_position * max(1, options.characters / 4.5) * options.best_of**0.5, 1)
+        cost = self.seconds_per_position(options.best_of)
+        return None if cost is None else round(cost * max(1, options.characters / 4.5), 1)
 
     async def start(
         self,
@@ -95,6 +98,7 @@ class Analyses:
 
         Raises QueueFull, TextTooLong, EmptyText, BadOption, NotFound or Forbidden before anything is kept.
         """
+        options = self.models.settled(options)
         self._check(options)
         spec = self.models.spec(options, paths_allowed=paths_allowed)
         text = options.text if options.text is not None else "\n\n".join(m.content for m in options.messages or ())

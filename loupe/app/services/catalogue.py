@@ -1,4 +1,8 @@
-"""Which models there are: the starter, and every model folder in the data directory. Reads files, never weights."""
+"""Which models there are: the starter, and every model folder in the data directory. Reads files, never weights.
+
+A folder of this machine is added as a link, so that nothing is copied and deleting removes the link alone. What is
+deleted lies under `.deleted/` until its time is over.
+"""
 
 import json
 from dataclasses import dataclass
@@ -21,6 +25,7 @@ class Kind(StrEnum):
     MODEL = "model"
     VERBALIZER = "verbalizer"
     RECONSTRUCTOR = "reconstructor"
+    ADAPTER = "adapter"
 
 
 _ROLES = {"av": Kind.VERBALIZER, "actor": Kind.VERBALIZER, "ar": Kind.RECONSTRUCTOR, "critic": Kind.RECONSTRUCTOR}
@@ -28,7 +33,8 @@ _ROLES = {"av": Kind.VERBALIZER, "actor": Kind.VERBALIZER, "ar": Kind.RECONSTRUC
 
 @dataclass(frozen=True, slots=True)
 class ModelEntry:
-    """One model folder as its own files describe it; `size` in bytes, absent values None."""
+    """One model folder as its own files describe it; `size` in bytes, absent values None. `base` is what an adapter
+    says it adapts."""
 
     id: str
     kind: Kind
@@ -40,6 +46,9 @@ class ModelEntry:
     n_layers: int | None
     d_model: int | None
     layer: int | None
+    dtype: str | None = None
+    licence: str | None = None
+    base: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +78,16 @@ class Catalogue:
 
     def entries(self) -> list[ModelEntry]:
         """All entries, the starter's first."""
-        ours = [("starter", "model"), ("starter/av", "nla/av"), ("starter/ar", "nla/ar")] if self.has_starter else []
-        found = [_entry(name, self.starter / part, "shipped with Loupe") for name, part in ours]
-        folders = sorted(p for p in self.models.iterdir() if (p / "config.json").is_file() and p.name[0] != ".")
-        return found + [_entry(p.name, p, _source(p.name)) for p in folders]
+        parts = (("starter", "model"), ("starter/av", "nla/av"), ("starter/ar", "nla/ar"), ("starter/ar2", "nla/ar2"))
+        ours = parts if self.has_starter else ()
+        there = [(name, self.starter / part) for name, part in ours if is_model_folder(self.starter / part)]
+        found = [_entry(name, path, "shipped with Loupe") for name, path in there]
+        folders = sorted(p for p in self.models.iterdir() if p.name[0] != "." and is_model_folder(p))
+        return found + [_entry(p.name, p, _source(p)) for p in folders]
+
+    def name_of(self, path: Path) -> str:
+        """The id of a folder; its own name when it is not in the catalogue."""
+        return next((e.id for e in self.entries() if e.path == path), path.name)
 
     def get(self, name: str) -> ModelEntry:
         """The entry of this id. Raises NotFound."""
@@ -97,28 +112,67 @@ class Catalogue:
         return folder
 
 
+def is_model_folder(path: Path) -> bool:
+    """Whether a folder holds a model or an adapter."""
+    return (path / "config.json").is_file() or (path / "adapter_config.json").is_file()
+
+
+def read_entry(path: Path) -> ModelEntry:
+    """A folder that is not in the catalogue, as its files describe it."""
+    return _entry(path.name, path, "local folder")
+
+
 @lru_cache(maxsize=512)
 def _entry(name: str, path: Path, source: str) -> ModelEntry:
-    config = _json(path / "config.json")
+    config, adapter = _json(path / "config.json"), _json(path / "adapter_config.json")
     text = config.get("text_config") or config
     sidecar = _yaml(path / SIDECAR)
     extraction = sidecar.get("extraction") or {}
+    kind = _ROLES.get(str(sidecar.get("role")), Kind.MODEL)
     return ModelEntry(
         id=name,
-        kind=_ROLES.get(str(sidecar.get("role")), Kind.MODEL),
+        kind=kind if config else Kind.ADAPTER,
         path=path,
         size=sum(f.stat().st_size for f in path.glob("*.safetensors")),
         source=source,
         revision=name.rpartition("@")[2] if "@" in name else None,
-        architecture=config.get("model_type"),
+        architecture=config.get("model_type") or adapter.get("peft_type"),
         n_layers=text.get("num_hidden_layers") or text.get("n_layer"),
         d_model=text.get("hidden_size") or text.get("n_embd"),
         layer=sidecar.get("extraction_layer_index", extraction.get("layer_index")),
+        dtype=_short_dtype(text.get("dtype") or text.get("torch_dtype") or config.get("dtype")),
+        licence=_licence(path),
+        base=adapter.get("base_model_name_or_path"),
     )
 
 
-def _source(name: str) -> str:
-    return name.rpartition("@")[0].replace("--", "/") if "@" in name else "local folder"
+def _source(path: Path) -> str:
+    if "@" in path.name:
+        return path.name.rpartition("@")[0].replace("--", "/")
+    return f"link to {path.resolve()}" if path.is_symlink() else "local folder"
+
+
+def _short_dtype(name: object) -> str | None:
+    return {"float32": "fp32", "bfloat16": "bf16", "float16": "fp16"}.get(str(name).removeprefix("torch."))
+
+
+def _licence(path: Path) -> str | None:
+    """What the model card's front matter says, or the first line of a licence file."""
+    try:
+        card = (path / "README.md").read_text(errors="replace")
+    except OSError:
+        card = ""
+    if card.startswith("---\n") and (end := card.find("\n---", 4)) > 0:
+        try:
+            said = yaml.safe_load(card[4:end])
+        except yaml.YAMLError:
+            said = None
+        if isinstance(said, dict) and isinstance(said.get("license"), str):
+            return said["license"][:80]
+    for file in sorted(path.glob("LICENSE*")):
+        line = next((part.strip() for part in file.read_text(errors="replace").splitlines() if part.strip()), "")
+        return line[:80] or None
+    return None
 
 
 def _json(path: Path) -> dict[str, Any]:

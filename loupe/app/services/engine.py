@@ -74,11 +74,13 @@ def _start(settings: Settings) -> "DeviceThread":
     import torch
 
     from loupe.engine.device import DeviceThread
+    from loupe.engine.memory import MemoryBudget
 
     torch.set_num_threads(settings.threads or max(1, (os.cpu_count() or 2) - 1))
     name = device_name(settings.device)
     log.info("engine ready", extra={"fields": {"torch": torch.__version__, "device": name}})
-    return DeviceThread(name, slice_budget_s=settings.slice_budget_ms / 1000)
+    budget = MemoryBudget(name, limit=settings.memory_limit_mb * 2**20)
+    return DeviceThread(name, slice_budget_s=settings.slice_budget_ms / 1000, memory=budget)
 
 
 def device_name(wanted: str) -> str:

@@ -43,7 +43,7 @@ class GenerationOptions(ReplyOptions):
     text: str | None = Field(default=None, description="The text to continue.")
     messages: tuple[Message, ...] | None = Field(default=None, description="A chat to answer instead of a text.")
     prefill: str | None = Field(default=None, description="The beginning of the assistant's answer, given.")
-    model: str = Field(default="starter", description="Model by name, or a folder.")
+    model: str = Field(default="", description="Model or NLA pair by name, or a folder; unset means the default pair.")
     verbalizer: str | None = Field(default=None, description="Verbalizer of the pair that the model is loaded with.")
     reconstructor: str | None = Field(
         default=None, description="Reconstructor of the pair that the model is loaded with."
@@ -68,7 +68,7 @@ class AnalysisOptions(BaseModel):
     reply: ReplyOptions | None = Field(
         default=None, description="Let the model reply first, and analyse prompt and reply together."
     )
-    model: str = Field(default="starter", description="Model by name, or a folder.")
+    model: str = Field(default="", description="Model or NLA pair by name, or a folder; unset means the default pair.")
     verbalizer: str | None = Field(
         default=None, description="Verbalizer by name or folder; the starter brings its own."
     )
