@@ -8,7 +8,15 @@
     │   ├── BadPositions
     │   ├── LayerOutOfRange
     │   ├── BadOption
-    │   └── WidthMismatch
+    │   ├── WidthMismatch
+    │   └── DatasetError
+    │       ├── NotADataset
+    │       ├── WrongColumn
+    │       ├── EmptyDataset
+    │       ├── BrokenEncoding
+    │       ├── RaggedTable
+    │       ├── NoUsableRows
+    │       └── DatasetTooLarge
     ├── UnsafeFile
     ├── CorruptFile
     ├── UnknownFormat
@@ -90,6 +98,54 @@ class WidthMismatch(BadInput):
     """Two parts that must share d_model do not."""
 
     code = "width_mismatch"
+
+
+class DatasetError(BadInput):
+    """A dataset cannot be made, or not in this way."""
+
+    code = "dataset_error"
+
+
+class NotADataset(DatasetError):
+    """Nothing in this file or folder is text in a format that is read as a dataset."""
+
+    code = "not_a_dataset"
+
+
+class WrongColumn(DatasetError):
+    """The chosen column does not exist, or holds neither text nor a chat."""
+
+    code = "wrong_column"
+
+
+class EmptyDataset(DatasetError):
+    """There is no text in it."""
+
+    code = "empty_dataset"
+
+
+class BrokenEncoding(DatasetError):
+    """The file is not UTF-8."""
+
+    code = "broken_encoding"
+
+
+class RaggedTable(DatasetError):
+    """A row of a table has more or fewer cells than its head."""
+
+    code = "ragged_table"
+
+
+class NoUsableRows(DatasetError):
+    """Tokenised this way, no row has two tokens."""
+
+    code = "no_usable_rows"
+
+
+class DatasetTooLarge(DatasetError):
+    """It does not fit on the disk."""
+
+    code = "dataset_too_large"
 
 
 class UnsafeFile(LoupeError):
