@@ -1,140 +1,285 @@
-"""The box for one's own text: what to ask, how it goes, and how to stop it."""
+"""The box for one's own question: a text or a chat, a reply first or not, which positions, how thoroughly."""
 
-import html
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from nicegui import ui
-from pydantic import ValidationError
 
-from loupe.app.errors import AppError, describe
+from loupe.app.pages.chat_input import FIRST, ChatInput
+from loupe.app.pages.controls import SchemaForm, Segmented
+from loupe.app.pages.frame import problem_html, told
+from loupe.app.pages.model_choice import ModelChoice
 from loupe.app.pages.numbers import seconds
+from loupe.app.pages.progress import ended_html, progress_html, reply_html
+from loupe.app.services.chats import looks_like_chat
 from loupe.app.services.live import LiveRun
+from loupe.app.services.options import AnalysisOptions, Message, ReplyOptions
 from loupe.app.workspace import Workspace
-from loupe.engine.errors import LoupeError
-from loupe.storage.errors import StorageError
-from loupe.storage.rows import WorkState
 
 EXAMPLE = "Once upon a time there was a small fox who had lost her lantern in the forest."
+THOROUGHLY = (
+    *("best_of", "temperature", "top_p", "seed", "max_new_tokens", "salience", "logit_lens_k", "next_token_k"),
+    "kl",
+)
+REPLY = ("max_new_tokens", "temperature", "top_p", "seed")
+POSITIONS = {"all": "all tokens", "last_turn": "last turn", "reply": "the reply", "chosen": "choose on the text …"}
+NAMES = {"text": "the text", "messages": "the chat", "prefill": "the begun answer", "best_of": "rollouts"}
 
 
 class AnalyseBox:
-    """Text, options, progress, cancel."""
+    """The question: `on_start(options)` asks it, `on_preview(options)` cuts it, `on_edit(changed)` follows it."""
 
-    def __init__(self, workspace: Workspace, on_start: Callable[[dict[str, Any]], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        workspace: Workspace,
+        on_start: Callable[[dict[str, Any]], Awaitable[None]],
+        on_preview: Callable[[dict[str, Any]], Awaitable[None]],
+        on_edit: Callable[[list[str]], None] = lambda _: None,
+    ) -> None:
         self.workspace = workspace
-        self._on_start = on_start
+        self._on_start, self._on_preview, self._on_edit = on_start, on_preview, on_edit
         self._live: LiveRun | None = None
-        panel = ui.element("section").classes("panel box").props('aria-label="Analyse your own text"')
+        self._chosen: range | None = None
+        self._answered: dict[str, Any] | None = None
+        self._fallback: dict[str, Any] | None = None
+        panel = ui.element("section").classes("panel box").props('aria-label="Ask" data-testid=ask')
         with panel, ui.element("div").classes("body stack"):
-            self._place_text()
+            self._place_head()
+            self._place_input()
+            self._place_choices()
             with ui.element("div").classes("actions"):
                 self._place_buttons()
+            self.reply = ui.html("", sanitize=False).props("data-testid=reply-text")
             self.progress = ui.html("", sanitize=False).props("data-testid=progress")
             self.said = ui.html("", sanitize=False).props("role=status aria-live=polite data-testid=said")
             self.problem = ui.html("", sanitize=False).props("role=alert data-testid=box-problem")
+        self._show_mode("text")
 
-    def _place_text(self) -> None:
+    # what it is made of
+
+    def _place_head(self) -> None:
+        with ui.element("div").classes("ask-head"):
+            self.mode = Segmented(
+                {"text": "Text", "chat": "Chat"}, "text", self._switch, label="Kind of input", testid="input"
+            )
+            self.model = ModelChoice(self.workspace, self._edited)
+
+    def _place_input(self) -> None:
         limit = self.workspace.settings.max_text_chars
-        self.text = ui.textarea(placeholder=EXAMPLE).props("outlined autogrow rows=2 data-testid=text")
-        self.text.props(f'maxlength={limit} aria-label="Text to analyse" spellcheck=false')
+        self.text = ui.textarea(placeholder=EXAMPLE).props("outlined autogrow rows=2 data-testid=text data-search")
+        self.text.props(f'maxlength={limit} aria-label="Text to analyse" spellcheck=false debounce=200')
+        self.text.on_value_change(self._text_edited)
         for keys in ("keydown.ctrl.enter", "keydown.meta.enter"):
-            self.text.on(keys, self._start)
+            self.text.on(keys, self.start)
+        self.offer = ui.button("This looks like a chat. Read it as one", icon="forum", color=None).classes("quiet")
+        self.offer.props("flat no-caps dense data-testid=read-as-chat").on_click(self._read_as_chat)
+        self.offer.visible = False
+        self.chat = ChatInput(limit, self._edited, self.start)
+
+    def _place_choices(self) -> None:
+        with ui.element("div").classes("choices"):
+            self.wants_reply = ui.checkbox("Let the model reply first", value=False)
+            self.wants_reply.props("dense data-testid=reply").on_value_change(lambda _: self._reply_switched())
+            self._reply_menu = ui.button("Reply options", icon="tune", color=None).classes("quiet small-button")
+            self._reply_menu.props("flat no-caps dense data-testid=reply-options")
+            with self._reply_menu, ui.menu(), ui.element("div").classes("options"):
+                most = {"max_new_tokens": self.workspace.settings.max_reply_tokens}
+                self.how_reply = SchemaForm(ReplyOptions, REPLY, limits=most, prefix="reply-", on_change=self._edited)
+            ui.space()
+            self.positions = ui.select(POSITIONS, value="all", label="Explain", on_change=self._positions_chosen)
+            self.positions.props("dense outlined options-dense data-testid=positions")
+        self._reply_menu.visible = False
 
     def _place_buttons(self) -> None:
-        self.go = ui.button("Explain every token", on_click=self._start, color=None).classes("go")
-        self.go.props("unelevated no-caps data-testid=explain")
+        self.go = ui.button("Explain every token", on_click=self.start, color=None).classes("go")
+        self.go.props("unelevated no-caps data-testid=explain data-key=e")
         self.stop = ui.button("Cancel", on_click=self._cancel, color=None).classes("quiet")
         self.stop.props("flat no-caps data-testid=cancel").visible = False
         options = ui.button("Options", icon="tune", color=None).classes("quiet")
         options.props("flat no-caps dense data-testid=options")
-        menu = ui.menu().props('anchor="bottom left" self="top left"')
-        menu.move(options)
-        with menu, ui.element("div").classes("options"):
-            self._place_options()
+        settings = self.workspace.settings
+        limits = {"best_of": settings.max_best_of, "max_new_tokens": settings.max_new_tokens}
+        with options, ui.menu(), ui.element("div").classes("options two"):
+            self.how = SchemaForm(AnalysisOptions, THOROUGHLY, limits=limits, on_change=self._options_edited)
+        self.differing = ui.html("", sanitize=False).classes("soft small")
+        ui.space()
+        self.cost = ui.html("", sanitize=False).classes("soft num small").props("data-testid=estimate")
 
-    def _place_options(self) -> None:
-        most = self.workspace.settings.max_best_of
-        self.best_of = ui.number("Rollouts per token", value=1, min=1, max=most, precision=0)
-        self.best_of.props("dense outlined data-testid=best-of")
-        self.best_of.tooltip("More than one: sampled at temperature 1, the best by reconstruction is shown.")
-        self.seed = ui.number("Seed", value=0, min=0, precision=0).props("dense outlined data-testid=seed")
-        units = {"line": "by line", "word": "by word", "none": "none"}
-        self.salience = ui.select(units, value="line", label="Salience").props("dense outlined options-dense")
-        self.salience.props("data-testid=salience")
-        self.kl = ui.checkbox("KL with the reconstruction put back", value=True).props("dense data-testid=kl")
+    # what is asked
 
-    async def _start(self) -> None:
+    def question(self) -> dict[str, Any]:
+        """The input as it stands, without positions and options."""
+        if self.mode.value == "chat":
+            messages, prefill = self.chat.split()
+            if not messages and prefill is None and self._fallback:
+                return dict(self._fallback)
+            return {"messages": messages} | ({"prefill": prefill} if prefill is not None else {})
+        written = (self.text.value or "").strip("\n")
+        return {"text": written} if written else dict(self._fallback or {"text": EXAMPLE})
+
+    def options(self) -> dict[str, Any]:
+        """Everything that would be asked now."""
+        asked: dict[str, Any] = self.question() | self.model.values() | self.how.values()
+        if self.wants_reply.value:
+            asked["reply"] = self.how_reply.values()
+        if self.positions.value == "chosen" and self._chosen:
+            asked["positions"] = f"{self._chosen.start}-{self._chosen.stop - 1}"
+        elif self.positions.value in ("last_turn", "reply"):
+            asked["positions"] = self.positions.value
+        return asked
+
+    def fill(self, request: Mapping[str, Any]) -> None:
+        """Show the question that a kept run answered, so that it can be changed and asked again."""
+        asked = {name: value for name, value in request.items() if value is not None}
+        self._show_mode("chat" if asked.get("messages") else "text")
+        self.text.value = asked.get("text", "")
+        if asked.get("messages"):
+            messages = [Message.model_validate(one) for one in asked["messages"]]
+            begun = asked.get("prefill")
+            more = [Message(role="assistant", content=begun)] if begun is not None else []
+            self.chat.fill([*messages, *more], open_end=begun is not None)
+        self.model.fill(asked)
+        self.how.fill(asked)
+        self.wants_reply.value = bool(asked.get("reply"))
+        self.how_reply.fill(asked.get("reply") or {})
+        self._answered = self.options()
+        self._edited()
+
+    def stand_for(self, question: dict[str, Any]) -> None:
+        """What an empty box asks about: the run that is shown."""
+        self._fallback = question
+
+    def choose(self, positions: range | None) -> None:
+        """Take over the range that was chosen on the text."""
+        self._chosen = positions
+        if positions:
+            self.positions.set_value("chosen")
+        elif self.positions.value == "chosen":
+            self.positions.set_value("all")
+        self._edited()
+
+    async def start(self) -> None:
+        """Ask."""
         if self._live is not None and self._live.busy:
             return
-        best_of = int(self.best_of.value or 1)
-        options = {
-            "text": (self.text.value or "").strip("\n") or EXAMPLE,
-            "best_of": best_of,
-            "temperature": 1.0 if best_of > 1 else 0.0,
-            "seed": int(self.seed.value or 0),
-            "kl": bool(self.kl.value),
-            "salience": self.salience.value,
-        }
+        await self._try(self._on_start)
+
+    async def _preview(self) -> None:
+        await self._try(self._on_preview)
+
+    async def _try(self, act: Callable[[dict[str, Any]], Awaitable[None]]) -> None:
         self.problem.set_content("")
         try:
-            await self._on_start(options)
-        except (AppError, LoupeError, StorageError) as error:
-            self._tell(describe(error))
-        except ValidationError as invalid:
-            told = "; ".join(f"{e['loc'][-1]}: {e['msg']}" for e in invalid.errors())
-            self._tell({"message": told, "details": {"sentence": "The options do not fit."}})
+            await act(self.options())
+        except Exception as error:
+            self._tell(told(error))
 
     async def _cancel(self) -> None:
         if self._live is not None and self._live.busy:
             self.stop.disable()
             await self.workspace.analyses.cancel(self._live.id)
 
+    # how it goes
+
     def follow(self, live: LiveRun) -> None:
         """Show this run's progress from now on."""
         self._live = live
         self.problem.set_content("")
-        if not self.text.value:
-            self.text.value = live.options.text or ""
+        self._answered = self.options()
         self.said.set_content('<span class="sr">Started.</span>')
         self.update(live)
 
     def update(self, live: LiveRun) -> None:
-        """Progress, time left, and which buttons make sense."""
+        """Progress, time left, the reply as it is written, and which buttons make sense."""
         self.go.set_enabled(not live.busy)
         self.stop.visible = live.busy
         self.stop.enable()
+        writing = live.busy and live.options.reply is not None and not live.tokens
+        stopped = bool(live.reply) and not live.tokens and not live.busy
+        self.reply.set_content(reply_html(live.reply, writing=writing) if writing or stopped else "")
         if live.busy:
-            self.progress.set_content(_progress_html(live, self.workspace.analyses.ahead_of(live)))
+            self.progress.set_content(progress_html(live, self.workspace.analyses.ahead_of(live)))
             return
         self.progress.set_content("")
-        took = seconds((live.ended_at or live.created_at) - live.created_at)
-        self.said.set_content(
-            {
-                WorkState.DONE: f'<span class="soft">Done in {took}. Saved; the link stays valid.</span>',
-                WorkState.CANCELLED: '<span class="soft">Cancelled.</span>',
-                WorkState.FAILED: '<span class="soft">Failed.</span>',
-            }.get(live.state, "")
-        )
+        self.said.set_content(ended_html(live))
         if live.error:
             self._tell(live.error)
+        self._edited()
 
     def _tell(self, problem: dict[str, Any]) -> None:
-        sentence = (problem.get("details") or {}).get("sentence", "")
-        self.problem.set_content(
-            f'<div class="problem"><b>{html.escape(sentence)}</b> {html.escape(problem["message"])}</div>'
-        )
+        self.problem.set_content(f'<div class="look failed">{problem_html(problem)}</div>')
+
+    # what follows from what
+
+    def _switch(self, mode: str) -> None:
+        if mode == "chat" and self.text.value and not self.chat.messages:
+            self.chat.fill((Message(role="user", content=self.text.value),))
+        self._show_mode(mode)
+        self._edited()
+
+    def _show_mode(self, mode: str) -> None:
+        self.mode.set(mode)
+        self.text.visible = mode == "text"
+        self.chat.box.visible = mode == "chat"
+        self.offer.visible = mode == "text" and looks_like_chat(self.text.value or "")
+
+    def _text_edited(self) -> None:
+        self.offer.visible = self.mode.value == "text" and looks_like_chat(self.text.value or "")
+        self._edited()
+
+    def _read_as_chat(self) -> None:
+        if self.chat.read_json(self.text.value or ""):
+            self.text.value = ""
+            self._show_mode("chat")
+        else:
+            self._tell({"message": "It is no chat that can be read; the Chat view says why.", "details": {}})
+            self.chat.fill(FIRST)
+
+    def _reply_switched(self) -> None:
+        self._reply_menu.visible = bool(self.wants_reply.value)
+        if not self.wants_reply.value and self.positions.value == "reply":
+            self.positions.set_value("all")
+        self._edited()
+
+    async def _positions_chosen(self) -> None:
+        if self.positions.value == "chosen" and not self._chosen:
+            await self._preview()
+        self._edited()
+
+    def _options_edited(self) -> None:
+        best_of, temperature = self.how.controls["best_of"], self.how.controls["temperature"]
+        if (best_of.value or 1) > 1 and not temperature.value:
+            temperature.set_value(1.0)  # greedy rollouts are all the same
+            return
+        self._edited()
+
+    def _edited(self) -> None:
+        asked = self.options()
+        self._label(asked)
+        changed = self._changed(asked)
+        self._on_edit([] if self._live is not None and self._live.busy else changed)
+        own = self.how.values()
+        names = ", ".join(str(AnalysisOptions.model_fields[name].title).lower() for name in own)
+        self.differing.set_content(f"changed: {names}" if names else "")
+
+    def _label(self, asked: dict[str, Any]) -> None:
+        count = len(self._chosen) if self.positions.value == "chosen" and self._chosen else None
+        plural = "token" if count == 1 else "tokens"
+        texts = {"last_turn": "Explain the last turn", "reply": "Explain the reply"}
+        label = f"Explain {count} {plural}" if count else texts.get(str(self.positions.value), "Explain every token")
+        self.go.set_text(("Reply, then " + label[0].lower() + label[1:]) if self.wants_reply.value else label)
+        known = self.workspace.analyses.seconds_per_position(asked.get("best_of", 1))
+        length = count or sum(len(text) for text in _texts(asked)) / 4.5
+        self.cost.set_content(f"about {seconds(known * max(1, length))}" if known is not None else "")
+
+    def _changed(self, asked: dict[str, Any]) -> list[str]:
+        if self._answered is None:
+            return []
+        before = self._answered
+        names = [name for name in {**before, **asked} if before.get(name) != asked.get(name)]
+        return [NAMES.get(name, name.replace("_", " ")) for name in names if name != "positions"]
 
 
-def _progress_html(live: LiveRun, ahead: int) -> str:
-    share = live.done / live.total * 100 if live.total else 0
-    told = f"{live.done} of {live.total}" if live.total else html.escape(live.stage)
-    if ahead:
-        told += f" · {ahead} ahead in the queue"
-    if (left := live.seconds_left) is not None:
-        told += f" · about {seconds(left)} left"
-    return (
-        f'<div class="progress" role="progressbar" aria-valuemin="0" aria-valuemax="100" aria-valuenow="{share:.0f}" '
-        f'aria-label="Analysis"><i style="width:{share:.1f}%"></i></div>'
-        f'<div class="soft num small">{told}</div>'
-    )
+def _texts(asked: dict[str, Any]) -> list[str]:
+    chat = [one["content"] for one in asked.get("messages") or ()]
+    return [asked.get("text") or "", *chat, asked.get("prefill") or ""]

@@ -1,37 +1,44 @@
-"""The analysis page: a stored sample read token by token, and a box to read one's own text live.
+"""The analysis page: a question, its answer token by token, and the card that tells how far to trust it.
 
-`/` shows the first sample, `/samples/ID` another, `/runs/ID` a saved or running analysis; `?position=N` locks a token.
+`/` shows the first sample, `/samples/ID` another, `/runs/ID` a saved or running analysis; `?position=N` locks a token,
+`?reply=1` begins with a reply of the model, `?like=ID` fills the box with the question of a kept run.
 """
 
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI
 from nicegui import ui
 
-from loupe.app.errors import AppError, describe
+from loupe.app.errors import AppError
 from loupe.app.pages import run_view
 from loupe.app.pages.analyse_box import AnalyseBox
-from loupe.app.pages.frame import PATIENCE_S, frame, workspace_of
+from loupe.app.pages.export_menu import export_menu
+from loupe.app.pages.frame import PATIENCE_S, Problem, frame, told, workspace_of
 from loupe.app.pages.reader import Reader
+from loupe.app.pages.run_actions import repeat, visitor
+from loupe.app.pages.states import Way
 from loupe.app.services.live import LiveRun
+from loupe.app.services.options import AnalysisOptions
 from loupe.app.workspace import Workspace
 from loupe.engine.errors import LoupeError
 from loupe.storage.errors import StorageError
 
+LARGE = 300  # tokens from which the run is sent after the page, so that the page itself stays small
+
 
 def register(api: FastAPI) -> None:
-    """Add the pages; they find the workspace where the server puts it."""
+    """Add the pages."""
 
     @ui.page("/", response_timeout=PATIENCE_S)
-    async def first(position: int | None = None) -> None:
-        await AnalysisPage(workspace_of(api)).build(position=position)
+    async def first(position: int | None = None, reply: bool = False, like: str = "") -> None:
+        await AnalysisPage(workspace_of(api)).build(position=position, reply=reply, like=like)
 
     @ui.page("/samples/{id}", response_timeout=PATIENCE_S)
     async def sample(id: str, position: int | None = None) -> None:
         await AnalysisPage(workspace_of(api)).build(sample=id, position=position)
 
     @ui.page("/runs/{id}", response_timeout=PATIENCE_S)
-    async def run(request: Request, id: str, position: int | None = None) -> None:
+    async def run(id: str, position: int | None = None) -> None:
         await AnalysisPage(workspace_of(api)).build(run=id, position=position)
 
 
@@ -41,32 +48,39 @@ class AnalysisPage:
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
         self.samples = workspace.runs.samples()
-        self.shown = ""
+        self._problem: Problem
+        self._live: LiveRun | None = None
         self._stop_following = lambda: None
 
-    async def build(self, *, sample: str = "", run: str = "", position: int | None = None) -> None:
+    async def build(
+        self, *, sample: str = "", run: str = "", position: int | None = None, reply: bool = False, like: str = ""
+    ) -> None:
         """Lay the page out and show what was asked for."""
-        with frame(self.workspace, "analysis", layout="split"):
+        with frame(self.workspace, "analysis", layout="split") as self._problem:
             with ui.element("div").classes("left"):
                 self._lede()
-                self.box = AnalyseBox(self.workspace, on_start=self._start)
-                self.reader = Reader(self.workspace)
+                self.box = AnalyseBox(self.workspace, self._start, self._preview, self._edited)
+                self.reader = Reader(self.workspace, lambda chosen: self.box.choose(chosen), lambda: self.box.start())
             with ui.element("aside").classes("right panel").props('aria-label="Explanation" data-testid=card'):
                 self.reader.place_card()
             ui.context.client.on_delete(lambda: self._stop_following())
+            self.box.wants_reply.value = reply
             try:
                 await self._open(sample, run, position)
+                if like:
+                    self.box.fill((await self.workspace.runs.get(like)).request)
             except (AppError, LoupeError, StorageError) as error:
-                self.reader.show_problem(describe(error))
+                self.reader.show_problem(told(error))
 
     def _lede(self) -> None:
-        with ui.element("div"):
+        with ui.element("div").classes("lede-row"):
             ui.html("What does the model hold in mind at each word?", tag="h1").classes("lede")
             ui.html(
-                "A verbalizer reads the activation at a token and says in words what is there. A reconstructor "
-                "rebuilds the activation from those words alone, which shows how far they can be trusted.",
-                tag="div",
-            ).classes("lede-sub")
+                '<a href="/history" data-testid="to-history">Saved runs</a>'
+                '<a href="/compare" data-testid="to-compare">Compare two</a>',
+                sanitize=False,
+                tag="nav",
+            ).classes("sub-links").props('aria-label="Runs"')
 
     async def _open(self, sample: str, run: str, position: int | None) -> None:
         if run:
@@ -76,50 +90,79 @@ class AnalysisPage:
         if not chosen:
             self._say_empty()
             return
-        result = await self.workspace.runs.sample(chosen)
-        title = next(s["title"] for s in self.samples if s["id"] == chosen)
-        self.shown = f"/samples/{chosen}"
-        self.reader.show(run_view.read(result), title=title, kind="sample", path=self.shown, samples=self.samples)
-        self.reader.begin(position)
+        view = run_view.read(await self.workspace.runs.sample(chosen))
+        title = next((s["title"] for s in self.samples if s["id"] == chosen), chosen)
+        self.box.stand_for({"text": "".join(token.text for token in view.tokens)} if sample else {})
+        await self._show(view, title, "sample", f"/samples/{chosen}", position)
 
     async def _open_run(self, id: str, position: int | None) -> None:
         live = next((live for live in self.workspace.analyses.live if live.id == id), None)
         if live is not None and (live.busy or live.result is None):
+            self.box.fill(live.options.model_dump(mode="json", exclude_defaults=True))
+            await self._sent_first(len(live.tokens))
             self._follow(live)
             return
         record = await self.workspace.runs.get(id)
+        self.box.fill(record.request)
         if record.artefact_id is None:
-            self._show_without_result(record.state, record.error_message)
+            said = record.error_message or f"This run is {record.state} and has no result. Ask again to make it anew."
+            self.reader.show_problem({"message": said, "details": {"sentence": f"Run {record.state}."}})
             return
-        result = await self.workspace.analyses.result(id)
-        self.shown = f"/runs/{id}"
-        self.reader.show(run_view.read(result), title=record.name, kind="saved", path=self.shown, samples=self.samples)
+        view = run_view.read(await self.workspace.analyses.result(id))
+        await self._show(view, record.name, "saved", f"/runs/{id}", position)
+        self._place_actions(id)
+
+    async def _show(self, view: run_view.RunView, title: str, kind: str, path: str, position: int | None) -> None:
+        await self._sent_first(len(view.tokens))
+        self.reader.show(view, title=title, kind=kind, path=path, samples=self.samples)
         self.reader.begin(position)
 
-    def _show_without_result(self, state: str, message: str | None) -> None:
-        told = message or f"This run is {state} and has no result. Its text can be analysed again."
-        self.reader.show_problem({"message": told, "details": {"sentence": ""}})
+    async def _sent_first(self, tokens: int) -> None:
+        if tokens > LARGE:
+            await ui.context.client.connected(timeout=PATIENCE_S)
 
     def _say_empty(self) -> None:
-        self.reader.show_problem(
-            {
-                "message": "Build it with `loupe starter build`, or name a model and its NLA pair on the command line.",
-                "details": {"sentence": "The starter model is not in this installation."},
-            }
+        self.reader.show_empty(
+            "No model to read yet",
+            "The starter model is not in this installation. Build it with `loupe starter build`, or add a model "
+            "and its NLA pair to the library.",
+            [Way("Library", "/library", "add a model from a folder or the hub")],
         )
 
-    async def _start(self, options: dict[str, Any]) -> None:
-        from loupe.app.services.options import AnalysisOptions
+    def _place_actions(self, id: str) -> None:
+        self.reader.actions.clear()
+        with self.reader.actions:
+            again = ui.button("Repeat", icon="replay", color=None).classes("quiet small-button")
+            again.props("flat no-caps dense data-testid=repeat").tooltip("Ask the same again and report differences")
+            again.on_click(lambda: self._repeat(id))
+            ui.html(f'<a class="quiet-link" href="/compare?a={id}" data-testid="compare">Compare</a>', sanitize=False)
+            export_menu(self.workspace, id)
 
-        live = await self.workspace.analyses.start(AnalysisOptions.model_validate(options))
+    async def _repeat(self, id: str) -> None:
+        ui.navigate.to(await repeat(self.workspace, id))
+
+    def _edited(self, changed: list[str]) -> None:
+        if hasattr(self, "reader") and not (self._live is not None and self._live.busy):
+            self.reader.mark_stale(changed)
+
+    async def _preview(self, options: dict[str, Any]) -> None:
+        shown = await self.workspace.analyses.preview(AnalysisOptions.model_validate(options))
+        self._stop_following()
+        self.box.stand_for(self.box.question())
+        self.reader.show_tokens(shown, "/")
+
+    async def _start(self, options: dict[str, Any]) -> None:
+        asked = AnalysisOptions.model_validate(options)
+        live = await self.workspace.analyses.start(asked, author=visitor())
         ui.navigate.history.push(f"/runs/{live.id}")
         self._follow(live)
 
     def _follow(self, live: LiveRun) -> None:
         """Show a run while it grows; the page keeps its own cursor, so a reload simply starts from 0."""
         self._stop_following()
-        self.shown = f"/runs/{live.id}"
-        self.reader.follow(live, path=self.shown, samples=self.samples)
+        self._live = live
+        self.reader.actions.clear()
+        self.reader.follow(live, path=f"/runs/{live.id}", samples=self.samples)
         self.box.follow(live)
         client = ui.context.client
 
@@ -130,5 +173,7 @@ class AnalysisPage:
             self.box.update(live)
             if not live.busy:
                 self._stop_following()
+                if live.result is not None:
+                    self._place_actions(live.id)
 
         self._stop_following = self.workspace.analyses.subscribe(live.id, changed)

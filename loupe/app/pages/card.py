@@ -5,21 +5,13 @@ A pure function from a position to markup; all text is escaped here. What was no
 
 import html
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from loupe.app.pages.numbers import percent, show, trust
 from loupe.app.pages.run_view import PositionView, Ranked, RolloutView, RunView, Unit
-from loupe.app.pages.strip import score_class, visible
+from loupe.app.pages.scales import SCORES, Scale, legend_html
+from loupe.app.pages.strip import visible
 
-MEANING = {
-    "fve_nrm": "Share of the activation's variance that the explanation alone lets the reconstructor recover; "
-    "1 is everything, 0 is no better than the mean, below 0 is worse.",
-    "cosine": "Cosine between the activation and its reconstruction from the words.",
-    "mse_nrm": "Squared error after both vectors are scaled to the same norm: 2(1 − cosine), from 0 to 4.",
-    "relative_rmse": "Length of the raw error over the length of the activation.",
-    "kl": "How much the model's next-token distribution changes when the reconstruction is put back in place "
-    "of the activation, in nats.",
-    "agreement": "Mean similarity between the sampled explanations of this position.",
-}
 FLAGS = {
     "first_token": "First token: models park something else here. Not counted in means.",
     "early": "So early in a text the verbalizer was not trained to read. Not counted in means.",
@@ -27,15 +19,28 @@ FLAGS = {
     "template": "Part of the chat template, not of what was said. Not counted in means.",
     "outlier_norm": "The activation's length is far from that of its neighbours. Not counted in means.",
 }
+SHOWN = ("fve_nrm", "cosine", "mse_nrm", "relative_rmse", "kl", "agreement", "norm")
+CONTEXT = 6  # tokens shown before and after the one that is read
 
 
-def card_html(run: RunView, position: int, *, locked: bool) -> str:
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How a card is drawn: lines by salience or as written, whether it is kept, and the scales of the run."""
+
+    locked: bool = False
+    by_salience: bool = True
+    salience: Scale | None = None
+    score: str = "fve_nrm"
+    scale: Scale | None = None
+
+
+def card_html(run: RunView, position: int, look: Look) -> str:
     """The card for one explained position."""
     found = run.positions[position]
     parts = (
-        _head(run, found, locked),
+        _head(run, found, look),
         _flags(found.flags),
-        _lines(found),
+        explanation_html(found, look),
         _gauge(found.fve_nrm, run.metadata.get("fve_denominator")),
         _scores(found),
         _tops(found),
@@ -46,10 +51,10 @@ def card_html(run: RunView, position: int, *, locked: bool) -> str:
 
 def waiting_html(run: RunView, position: int, sentence: str) -> str:
     """The card for a position that has no explanation (yet)."""
-    word = visible(run.tokens[position].text)
     return (
-        f'<div class="card"><div class="head"><span class="word">{word}</span>'
-        f'<span class="where">token {position}</span></div><div class="pending">{html.escape(sentence)}</div></div>'
+        f'<div class="card"><div class="head"><span class="word">{visible(run.tokens[position].text)}</span>'
+        f'<span class="where num">token {position} of {len(run.tokens)}</span></div>{_context(run, position)}'
+        f'<div class="pending">{html.escape(sentence)}</div></div>'
     )
 
 
@@ -61,18 +66,28 @@ def hint_html() -> str:
     )
 
 
-def _head(run: RunView, found: PositionView, locked: bool) -> str:
+def _head(run: RunView, found: PositionView, look: Look) -> str:
     chip = ""
     if found.relative_rmse is not None:
         word = trust(found.relative_rmse)
         tip = "From the relative error: high below 0.3, medium below 0.5, low from 0.5."
-        chip = f'<span class="chip state" title="{tip}">trust: {word}</span>'
-    lock = ' · <span title="Esc lets go">locked</span>' if locked else ""
+        chip = f'<span class="chip trust-{word}" title="{tip}">trust: {word}</span>'
+    lock = '<span class="kept" title="Esc lets go">kept</span>' if look.locked else ""
+    colour = look.scale.css(getattr(found, look.score, None)) if look.scale else ""
     return (
-        f'<div class="head"><span class="word {score_class(found.fve_nrm)}">{visible(found.token)}</span>'
-        f'<span class="where num">token {found.position} of {len(run.tokens)} · id {found.token_id}{lock}</span>'
-        f"{chip}</div>"
+        f'<div class="head"><span class="word {colour}">{visible(found.token)}</span>'
+        f'<span class="where num">token {found.position} of {len(run.tokens)} · id {found.token_id}</span>{lock}'
+        f"{chip}</div>{_context(run, found.position)}"
     )
+
+
+def _context(run: RunView, position: int) -> str:
+    first, last = max(0, position - CONTEXT), min(len(run.tokens), position + CONTEXT + 1)
+    before = html.escape("".join(chip.text for chip in run.tokens[first:position]))
+    after = html.escape("".join(chip.text for chip in run.tokens[position + 1 : last]))
+    here = html.escape(run.tokens[position].text)
+    start, end = "…" if first else "", "…" if last < len(run.tokens) else ""
+    return f'<div class="context">{start}{before}<b>{here}</b>{after}{end}</div>'
 
 
 def _flags(flags: Iterable[str]) -> str:
@@ -82,45 +97,84 @@ def _flags(flags: Iterable[str]) -> str:
     return "".join(f'<div class="flag">{html.escape(FLAGS.get(flag, flag))}</div>' for flag in told)
 
 
-def _lines(found: PositionView) -> str:
+def explanation_html(found: PositionView, look: Look) -> str:
+    """The explanation with its salience: by line as a list, by word as coloured text and a ranking."""
     lines = [line for line in found.explanation.splitlines() if line.strip()]
+    if not lines:
+        return '<div class="pending" data-testid="explanation">The verbalizer said nothing here.</div>'
     by_text = {unit.text.strip(): unit for unit in found.salience}
     units = [by_text.get(line.strip(), Unit(line, None)) for line in lines]
-    if lines and all(unit.value is None for unit in units) and found.salience:
-        return _words(found)
-    if any(unit.value is not None for unit in units):
-        units.sort(key=lambda unit: -(unit.value or 0.0))
-    limit = max((abs(unit.value) for unit in units if unit.value is not None), default=0.0)
-    items = "".join(_line(unit, limit) for unit in units)
-    order = "Lines in order of how much the reconstruction loses without them."
-    note = f'<div class="overline" title="{order}">Explanation · most telling line first</div>' if limit else ""
-    empty = '<li><span class="say soft">The verbalizer said nothing here.</span></li>'
-    return f'{note}<ul class="lines" data-testid="explanation">{items or empty}</ul>'
+    has_lines = any(unit.value is not None for unit in units)
+    if not has_lines and any(unit.value is not None for unit in found.salience):
+        return _overline("Explanation · words by salience") + _words(found, look)
+    if not has_lines:
+        return _overline("Explanation") + _list(units, look)
+    if look.by_salience:
+        units = sorted(units, key=lambda unit: -(unit.value or 0.0))
+    order = "most telling line first" if look.by_salience else "as written"
+    other = "as written" if look.by_salience else "most telling first"
+    toggle = (
+        f'<button type="button" class="link" data-act="order" data-key="o" data-testid="order">show {other}</button>'
+    )
+    return _overline(f"Explanation · {order}", toggle) + _list(units, look) + _legend(look)
 
 
-def _line(unit: Unit, limit: float) -> str:
+def _overline(text: str, more: str = "") -> str:
+    return f'<div class="overline row-between"><span>{text}</span>{more}</div>'
+
+
+def _legend(look: Look) -> str:
+    return f'<div class="legend small-legend">{legend_html(look.salience)}</div>' if look.salience else ""
+
+
+def _list(units: Iterable[Unit], look: Look) -> str:
+    items = "".join(_line(unit, look.salience) for unit in units)
+    return f'<ul class="lines" data-testid="explanation">{items}</ul>'
+
+
+def _line(unit: Unit, scale: Scale | None) -> str:
     said = f'<span class="say">{html.escape(unit.text.strip())}</span>'
-    if unit.value is None or not limit:
+    if unit.value is None or scale is None:
         return f"<li>{said}</li>"
-    width = abs(unit.value) / limit * 100
+    width = min(1.0, abs(unit.value) / scale.limit) * 100
     sign = "neg" if unit.value < 0 else ""
-    tip = "Rise of mse_nrm when this line is left out; below 0 the line misleads."
     return (
-        f'<li class="{score_class(unit.value / limit * 0.5)}">{said}<span class="gain" title="{tip}">'
+        f'<li class="{scale.css(unit.value)}">{said}<span class="gain" title="{html.escape(scale.score.meaning)}">'
         f'<span class="bar {sign}"><i style="width:{width:.0f}%"></i></span>'
         f'<span class="num">{show(unit.value, 2)}</span></span></li>'
     )
 
 
-def _words(found: PositionView) -> str:
-    limit = max((abs(unit.value) for unit in found.salience if unit.value is not None), default=0.0)
-    spans = " ".join(
-        f'<span class="tok {score_class(unit.value / limit) if unit.value is not None and limit else ""}" '
-        f'title="{show(unit.value, 2) if unit.value is not None else ""}">{html.escape(unit.text)}</span>'
-        for unit in found.salience
+def _words(found: PositionView, look: Look) -> str:
+    text = f'<div class="say words" data-testid="explanation">{coloured_html(found, look.salience)}</div>'
+    ranked = sorted((u for u in found.salience if u.value is not None), key=lambda u: -(u.value or 0.0))[:8]
+    rows = "".join(
+        f'<tr><td class="w">{html.escape(unit.text)}</td><td>{_bar(unit.value or 0.0, look.salience)}</td>'
+        f'<td class="p">{show(unit.value or 0.0, 2)}</td></tr>'
+        for unit in ranked
     )
-    scale = f'<div class="gain">words: ±{show(limit, 2)} mse_nrm when left out</div>' if limit else ""
-    return f'<ul class="lines" data-testid="explanation"><li><span class="say">{spans}</span>{scale}</li></ul>'
+    table = f'<table class="top-words"><caption class="sr">Most telling words</caption>{rows}</table>'
+    return f"{text}{table}{_legend(look)}"
+
+
+def _bar(value: float, scale: Scale | None) -> str:
+    width = min(1.0, abs(value) / scale.limit) * 100 if scale else 0
+    return f'<span class="bar {"neg" if value < 0 else ""}"><i style="width:{width:.0f}%"></i></span>'
+
+
+def coloured_html(found: PositionView, scale: Scale | None) -> str:
+    """The explanation as written, each part coloured by its salience where that was computed."""
+    text, parts, after = found.explanation, [], 0
+    for unit in found.salience:
+        start = unit.start if unit.start is not None else text.find(unit.text, after)
+        end = unit.end if unit.end is not None else start + len(unit.text)
+        if scale is None or unit.value is None or not after <= start < end <= len(text):
+            continue
+        parts.append(html.escape(text[after:start]))
+        tip = f"{show(unit.value, 2)} {scale.score.unit}"
+        parts.append(f'<span class="tint {scale.css(unit.value)}" title="{tip}">{html.escape(text[start:end])}</span>')
+        after = end
+    return "".join(parts) + html.escape(text[after:])
 
 
 def _gauge(value: float | None, denominator: object) -> str:
@@ -132,33 +186,29 @@ def _gauge(value: float | None, denominator: object) -> str:
     told = ""
     if isinstance(denominator, Mapping):
         source = html.escape(str(denominator.get("source", "not stated")))
-        told = f'<div class="small soft">denominator {show(float(denominator["value"]))}, from {source}</div>'
+        told = f"denominator {show(float(denominator['value']))}, from {source}"
     return (
-        f'<div class="trust"><div class="overline" title="{MEANING["fve_nrm"]}">Recovered from the words</div>'
+        f'<div class="trust"><div class="overline row-between" title="{html.escape(SCORES["fve_nrm"].meaning)}">'
+        f"<span>Recovered from the words</span><small>{told}</small></div>"
         f'<div class="gauge {sign}" role="img" aria-label="fve_nrm {show(value)}">'
         f'<i style="left:{left:.1f}%;width:{width:.1f}%"></i><u style="left:calc(50% - 1px)"></u></div>'
-        '<div class="gauge-scale" aria-hidden="true"><span style="left:0">−1</span>'
-        '<span style="left:50%">0 = the mean</span><span style="left:100%">1 = exact</span></div>'
-        f"{told}</div>"
+        '<div class="gauge-scale num" aria-hidden="true"><span style="left:0">−1</span>'
+        '<span style="left:50%">0 = the mean</span><span style="left:100%">1 = exact</span></div></div>'
     )
 
 
 def _scores(found: PositionView) -> str:
-    names = (
-        ("fve_nrm", "fve_nrm ↑", ""),
-        ("cosine", "cosine ↑", ""),
-        ("mse_nrm", "mse_nrm ↓", ""),
-        ("relative_rmse", "relative error ↓", ""),
-        ("kl", "KL ↓", " nats"),
-        ("agreement", "agreement ↑", ""),
-    )
     cells = [
-        f'<div title="{MEANING[name]} Exactly {value!r}.">'
-        f'<dt>{label}</dt><dd data-score="{name}">{show(value)}<small>{unit}</small></dd></div>'
-        for name, label, unit in names
+        f'<div title="{html.escape(SCORES[name].meaning, quote=True)} Exactly {value!r}.">'
+        f'<dt>{SCORES[name].label}</dt><dd data-score="{name}">{show(value)}<small>{_unit(name)}</small></dd></div>'
+        for name in SHOWN
         if (value := getattr(found, name)) is not None
     ]
     return f'<dl class="scores" data-testid="scores">{"".join(cells)}</dl>' if cells else ""
+
+
+def _unit(name: str) -> str:
+    return f" {SCORES[name].unit}" if SCORES[name].unit else ""
 
 
 def _tops(found: PositionView) -> str:
@@ -186,8 +236,9 @@ def _rollouts(found: PositionView) -> str:
         return ""
     ranked = sorted(found.rollouts, key=lambda r: float("inf") if r.mse_nrm is None else r.mse_nrm)
     items = "".join(_rollout(number, rollout) for number, rollout in enumerate(ranked, 1))
+    agree = f", agreement {show(found.agreement)}" if found.agreement is not None else ""
     return (
-        f"<details><summary>{len(ranked)} rollouts <small>best first by reconstruction</small></summary>"
+        f"<details open><summary>{len(ranked)} rollouts <small>best first by reconstruction{agree}</small></summary>"
         f'<ol class="rollouts" data-testid="rollouts">{items}</ol></details>'
     )
 
@@ -198,6 +249,8 @@ def _rollout(number: int, rollout: RolloutView) -> str:
         for name, value in (("fve_nrm", rollout.fve_nrm), ("cosine", rollout.cosine), ("mse_nrm", rollout.mse_nrm))
         if value is not None
     ]
+    if not rollout.parsed:
+        scores.append("did not close its explanation")
     best = ' class="best"' if number == 1 else ""
     told = "".join(f"<span>{score}</span>" for score in scores)
     return f'<li{best}><div class="meta num"><span>#{number}</span>{told}</div>{html.escape(rollout.text)}</li>'

@@ -1,51 +1,119 @@
-"""Strip and card together: one selection, hover to look, click to keep, keys to walk."""
+"""The run that is shown: text, table or transposed, and the card beside it. One selection, whatever the view."""
 
-import html
+from collections.abc import Callable
 from typing import Any
 
-from nicegui import ui
+from nicegui import app, ui
 
-from loupe.app.pages import run_view
-from loupe.app.pages.card import card_html, hint_html, waiting_html
-from loupe.app.pages.numbers import seconds, show
+from loupe.app.pages import run_view, states, summary
+from loupe.app.pages.card import Look, card_html, hint_html, waiting_html
+from loupe.app.pages.controls import Segmented
 from loupe.app.pages.run_view import RunView
-from loupe.app.pages.strip import SPOKEN, State, TokenStrip
+from loupe.app.pages.scales import SCORES, Scale, salience_scale, scale_of
+from loupe.app.pages.strip import SPOKEN, Paint, State, TokenStrip
+from loupe.app.pages.table import COLUMNS, DEFAULT, ResultTable
+from loupe.app.pages.transposed import Transposed
 from loupe.app.services.live import LiveRun
 from loupe.app.workspace import Workspace
 from loupe.storage.rows import WorkState
 
 EMPTY = RunView((), {})
+VIEWS = {"text": "Text", "table": "Table", "transposed": "Transposed"}
+PLAIN = "none"
 
 
 class Reader:
-    """The panel with the text, and the card beside it."""
+    """The panel with the run, and the card. `on_choose(range or None)`, `on_explain()` go to whoever asks questions."""
 
-    def __init__(self, workspace: Workspace) -> None:
+    def __init__(
+        self,
+        workspace: Workspace,
+        on_choose: Callable[[range | None], None] = lambda _: None,
+        on_explain: Callable[[], Any] = lambda: None,
+    ) -> None:
         self.workspace = workspace
         self.view = EMPTY
         self.locked: int | None = None
         self.hovered: int | None = None
+        self.chosen = range(0)
         self.path = "/"
+        self._on_choose, self._on_explain = on_choose, on_explain
         self._live: LiveRun | None = None
-        self._seen = 0
-        self._card_drawn = ""
-        self.problem = ui.html("", sanitize=False).props("role=alert data-testid=problem")
+        self._seen, self._card_drawn, self._shown_card = 0, "", None
+        self._asked: frozenset[int] = frozenset()
+        self._samples: list[dict[str, str]] = []
+        self._table: ResultTable | None = None
+        self._transposed: Transposed | None = None
+        wishes = app.storage.user
+        self.mode = wishes.get("view", "text") if wishes.get("view") in VIEWS else "text"
+        self.score = wishes.get("colour", "fve_nrm") if wishes.get("colour") in (*SCORES, PLAIN) else "fve_nrm"
+        self.by_salience = bool(wishes.get("by_salience", True))
+        self._place()
+
+    def _place(self) -> None:
+        self.problem = ui.element("div").props("data-testid=problem")
         self.problem.visible = False
-        self.panel = ui.element("section").classes("panel").props('aria-label="Text" data-testid=run')
+        self.panel = ui.element("section").classes("panel").props('aria-label="Run" data-testid=run')
         with self.panel:
-            self.header = ui.html("", sanitize=False).classes("body")
-            self.strip = TokenStrip(self._hover, self.lock, self.release)
-            ui.html(_legend_html(), sanitize=False)
+            self.header = ui.html("", sanitize=False).classes("run-head")
+            self.notice = ui.element("div").classes("notice")
+            with ui.element("div").classes("toolbar"):
+                self._views = Segmented(VIEWS, self.mode, self._switch, label="View", testid="view")
+                self._colour = ui.select(
+                    {name: score.label for name, score in SCORES.items()} | {PLAIN: "no colour"},
+                    value=self.score,
+                    label="Colour by",
+                    on_change=lambda event: self._recolour(event.value),
+                ).props("dense outlined options-dense data-testid=colour-by")
+                self._place_columns()
+                ui.space()
+                self.actions = ui.element("div").classes("run-actions")
+            self.strip = TokenStrip(self._heard)
+            self._other = ui.element("div").classes("other-view")
+            self.legend = ui.html("", sanitize=False)
+        self._keys = ui.element("button").props("type=button class=sr aria-hidden=true tabindex=-1 data-key=v")
+        self._keys.on("click", self._next_view)
+
+    def _place_columns(self) -> None:
+        wanted = app.storage.user.get("columns") or list(DEFAULT)
+        self._wanted = [name for name in COLUMNS if name in wanted]
+        self._columns = ui.button("Columns", icon="view_column", color=None).classes("quiet")
+        self._columns.props("flat no-caps dense data-testid=columns")
+        with self._columns, ui.menu(), ui.element("div").classes("options columns-menu"):
+            whole = ui.checkbox("Whole explanations", value=bool(app.storage.user.get("whole")))
+            whole.props("dense data-testid=column-whole").on_value_change(lambda event: self._wrap(bool(event.value)))
+            ui.separator()
+            for name, column in COLUMNS.items():
+                box = ui.checkbox(column.label, value=name in self._wanted)
+                box.props(f"dense data-testid=column-{name.replace('_', '-')}")
+                box.tooltip(column.title) if column.title else None
+                box.on_value_change(lambda event, name=name: self._choose_column(name, bool(event.value)))
+        self._columns.visible = False
 
     def place_card(self) -> None:
         """Make the card where the caller stands in the layout."""
         self.card = ui.html(hint_html(), sanitize=False)
+        self.card.on("click", self._card_act, js_handler="(e) => loupe.card.click(e, emit)")
+
+    # what is shown
 
     def show(self, view: RunView, *, title: str, kind: str, path: str, samples: list[dict[str, str]]) -> None:
         """Show a finished run."""
         self._live = None
         self.view, self.path = view, path
-        self.header.set_content(_header_html(view, title, kind, path, samples))
+        self._choose(None)
+        self._say_nothing()
+        self.header.set_content(summary.header_html(view, title, kind, path, samples))
+        self._draw()
+
+    def show_tokens(self, live: LiveRun, path: str) -> None:
+        """Show an input that was cut into tokens and not asked about yet, so that positions can be chosen."""
+        self._live, self.locked, self.path = None, None, path
+        self.view = RunView(tuple(map(run_view.chip, live.tokens)), {}, {}, run_view.turns(live.turns))
+        self._say_nothing()
+        self._choose(None)
+        self.header.set_content(summary.preview_html(len(self.view.tokens)))
+        self._card(hint_html())
         self._draw()
 
     def begin(self, position: int | None) -> None:
@@ -57,12 +125,19 @@ class Reader:
 
     def show_problem(self, problem: dict[str, Any]) -> None:
         """Say what went wrong; it stays until something else is shown."""
-        sentence = (problem.get("details") or {}).get("sentence", "")
-        self.problem.set_content(
-            f'<div class="problem"><b>{html.escape(sentence)}</b> {html.escape(problem["message"])}</div>'
-        )
+        self.problem.clear()
+        with self.problem:
+            states.failed(problem)
         self.problem.visible = True
         self.panel.visible = bool(self.view.tokens)
+
+    def show_empty(self, title: str, sentence: str, ways: list[states.Way]) -> None:
+        """Say that there is nothing yet, and how something comes here."""
+        self.problem.clear()
+        with self.problem:
+            states.empty(title, sentence, ways)
+        self.problem.visible = True
+        self.panel.visible = False
 
     def follow(self, live: LiveRun, *, path: str, samples: list[dict[str, str]]) -> None:
         """Begin to show a run that is being made."""
@@ -70,39 +145,75 @@ class Reader:
         self.locked = self.hovered = None
         self.view = EMPTY
         self._samples = samples
-        self.problem.visible = False
-        self.panel.visible = True
-        self._card_drawn = ""
-        self.card.set_content('<div class="hint">The first explanation appears here as soon as it is made.</div>')
+        self._say_nothing()
+        self._choose(None)
+        self._card('<div class="hint">The first explanation appears here as soon as it is made.</div>')
+        self._draw()
         self.update(live)
 
     def update(self, live: LiveRun) -> None:
         """Bring the page up to what the run has by now; only what is new is read."""
-        rows = self.workspace.analyses.rows(live)
-        if live.tokens and not self.view.tokens:
-            self.view = RunView(tuple(run_view.chip(token) for token in live.tokens), {})
-        if len(rows) > self._seen:
-            fresh = {p.position: p for p in map(run_view.position, rows[self._seen :])}
-            self.view = RunView(self.view.tokens, {**self.view.positions, **fresh}, self.view.metadata)
-            self._seen = len(rows)
-            if self.locked is None and self.hovered is None:
-                self._show_card(next(iter(fresh)))
+        changed = self._take_tokens(live) or self._take_rows(live)
         if live.result is not None and not self.view.metadata:
-            self.view = run_view.read(live.result)
-        self.header.set_content(_live_header_html(live, self.view, self.path, self._samples))
-        if live.error:
-            self.show_problem(live.error)
-        self._draw()
+            self.view, changed = run_view.read(live.result), None
+        self.header.set_content(summary.live_header_html(live, self.view, self.path, self._samples))
+        if not live.busy:
+            self._say_ending(live)
+            changed = None
+        if changed is None or changed:
+            self._draw(only=changed)
         if self.locked is not None:
             self._show_card(self.locked)
+
+    def _take_tokens(self, live: LiveRun) -> list[int]:
+        if not live.tokens or self.view.tokens:
+            return []
+        self._asked = frozenset(live.positions)
+        self.view = RunView(tuple(map(run_view.chip, live.tokens)), {}, {}, run_view.turns(live.turns))
+        return list(range(len(self.view.tokens)))
+
+    def _take_rows(self, live: LiveRun) -> list[int]:
+        rows = self.workspace.analyses.rows(live)
+        if len(rows) <= self._seen or not self.view.tokens:
+            return []
+        fresh = {p.position: p for p in map(run_view.position, rows[self._seen :])}
+        known = self.view
+        self.view = RunView(known.tokens, {**known.positions, **fresh}, known.metadata, known.turns)
+        self._seen = len(rows)
+        if self.locked is None and self.hovered is None:
+            self._show_card(next(iter(fresh)))
+        return list(fresh)
+
+    def _say_ending(self, live: LiveRun) -> None:
+        self.notice.clear()
+        if live.state is WorkState.FAILED and live.error:
+            self.show_problem(live.error)
+        if live.state in (WorkState.CANCELLED, WorkState.FAILED) and live.total and live.done < live.total:
+            why = "Cancelled; what is finished stays here until the server stops."
+            with self.notice:
+                states.partial(live.done, live.total, "positions explained", why if not live.error else "")
+
+    def mark_stale(self, changed: list[str]) -> None:
+        """Say that the questions beside this run are no longer those it answered."""
+        self.notice.clear()
+        if changed and self.view.positions:
+            with self.notice:
+                states.stale(", ".join(changed))
+
+    def _say_nothing(self) -> None:
+        self.notice.clear()
+        self.problem.visible = False
+        self.panel.visible = True
+
+    # one selection
 
     def lock(self, position: int | None) -> None:
         """Keep a token; choosing the kept one again lets it go."""
         if position is None or position == self.locked or not 0 <= position < len(self.view.tokens):
             self.release()
             return
-        self.locked = position
-        self._draw()
+        before, self.locked = self.locked, position
+        self._draw(only=[p for p in (before, position) if p is not None])
         self._show_card(position)
         self._note(position)
 
@@ -110,103 +221,131 @@ class Reader:
         """Let the kept token go."""
         if self.locked is None:
             return
-        self.locked = None
-        self._draw()
-        if self.hovered is not None:
-            self._show_card(self.hovered)
+        before, self.locked = self.locked, None
+        self._draw(only=[before])
+        self._show_card(self.hovered if self.hovered is not None else before)
         self._note(None)
+
+    def _heard(self, kind: str, value: Any) -> Any:
+        if kind == "hover":
+            self._hover(value)
+        elif kind == "lock":
+            self.lock(value)
+        elif kind == "range":
+            self._choose(range(value[0], value[1] + 1) if value else None)
+        elif kind == "explain":
+            return self._on_explain()
+        return None
 
     def _hover(self, position: int | None) -> None:
         self.hovered = position
         if self.locked is None and position is not None and position < len(self.view.tokens):
             self._show_card(position)
 
+    def _choose(self, positions: range | None) -> None:
+        before, length = self.chosen, len(self.view.tokens)
+        self.chosen = range(positions.start, min(positions.stop, length)) if positions else range(0)
+        if before or self.chosen:
+            self._draw(only=[*before, *self.chosen])
+        self._on_choose(self.chosen or None)
+
     def _note(self, position: int | None) -> None:
         suffix = "" if position is None else f"?position={position}"
         ui.navigate.history.replace(self.path + suffix)
 
-    def _draw(self) -> None:
-        self.strip.show(self.view, self._state_of, self.locked)
+    # how it is drawn
+
+    def _switch(self, mode: str) -> None:
+        self.mode = app.storage.user["view"] = mode
+        self._draw()
+
+    def _next_view(self) -> None:
+        names = list(VIEWS)
+        mode = names[(names.index(self.mode) + 1) % len(names)]
+        self._views.set(mode)
+        self._switch(mode)
+
+    def _recolour(self, score: str) -> None:
+        self.score = app.storage.user["colour"] = score
+        self._draw()
+        self._redraw_card()
+
+    def _wrap(self, whole: bool) -> None:
+        app.storage.user["whole"] = whole
+        if self._table is not None:
+            self._table.wrap(whole)
+
+    def _choose_column(self, name: str, wanted: bool) -> None:
+        chosen = {*self._wanted, name} if wanted else {*self._wanted} - {name}
+        self._wanted = [column for column in COLUMNS if column in chosen]
+        app.storage.user["columns"] = self._wanted
+        if self._table is not None:
+            self._table.choose(self._wanted)
+
+    def _card_act(self, event: Any) -> None:
+        if event.args == "order":
+            self.by_salience = app.storage.user["by_salience"] = not self.by_salience
+            self._redraw_card()
+
+    def _scale(self) -> Scale | None:
+        return scale_of(self.score, self.view.values(self.score)) if self.score in SCORES else None
+
+    def _look(self, position: int | None = None) -> Look:
+        salience = salience_scale(self.view.saliences())
+        kept = position is not None and position == self.locked
+        return Look(kept, self.by_salience, salience, self.score, self._scale())
+
+    def _draw(self, only: list[int] | None = None) -> None:
+        scale = self._scale()
+        self.strip.box.visible = self.mode == "text" or not self.view.positions
+        self._columns.visible = self.mode == "table"
+        whole = None if only is None or (scale and scale.score.limit is None and self._live) else only
+        if self.strip.box.visible:
+            self.strip.show(self.view, Paint(self._state_of, self.score, scale, self.locked, self.chosen), whole)
+        self._draw_other(scale)
+        self.legend.set_content(summary.legend_html(scale, self.mode))
+
+    def _draw_other(self, scale: Scale | None) -> None:
+        shown = None
+        if self.mode == "table" and self.view.positions:
+            if self._table is None:
+                with self._other:
+                    self._table = ResultTable(self._wanted, self.lock)
+                self._table.wrap(bool(app.storage.user.get("whole")))
+            shown = self._table
+        elif self.mode == "transposed" and self.view.positions:
+            if self._transposed is None:
+                with self._other:
+                    self._transposed = Transposed(self.lock)
+            shown = self._transposed
+        for view in filter(None, (self._table, self._transposed)):
+            view.box.visible = view is shown
+        if shown is not None:
+            shown.show(self.view, self._look(), self.score, scale, self.locked)
 
     def _state_of(self, position: int) -> State:
         found = self.view.positions.get(position)
         if found is not None:
             return State.DOUBTFUL if found.is_doubtful else State.DONE
         live = self._live
-        if live is None or position not in live.positions or live.state in (WorkState.CANCELLED, WorkState.FAILED):
+        if live is None or position not in self._asked:
             return State.SKIPPED
+        if live.state in (WorkState.CANCELLED, WorkState.FAILED):
+            return State.FAILED
         return State.MAKING if live.first_at is not None or live.handle is not None else State.WAITING
 
     def _show_card(self, position: int) -> None:
+        self._shown_card = position
         if position in self.view.positions:
-            content = card_html(self.view, position, locked=position == self.locked)
+            self._card(card_html(self.view, position, self._look(position)))
         else:
-            content = waiting_html(self.view, position, f"This token is {SPOKEN[self._state_of(position)]}.")
+            self._card(waiting_html(self.view, position, f"This token is {SPOKEN[self._state_of(position)]}."))
+
+    def _redraw_card(self) -> None:
+        if self._shown_card is not None and self._shown_card < len(self.view.tokens):
+            self._show_card(self._shown_card)
+
+    def _card(self, content: str) -> None:
         if content != self._card_drawn:
             self.card.set_content(content)
             self._card_drawn = content
-
-
-def _header_html(view: RunView, title: str, kind: str, path: str, samples: list[dict[str, str]]) -> str:
-    facts = [f"<b>{len(view.tokens)}</b> tokens"]
-    if (mean := view.mean("fve_nrm")) is not None:
-        facts.append(
-            f'<span title="Mean fve_nrm over {len(view.reliable)} reliable positions">'
-            f"recovered from the words on average <b>{show(mean)}</b></span>"
-        )
-    if (kl := view.mean("kl")) is not None:
-        facts.append(f'<span title="Mean KL over reliable positions">KL <b>{show(kl)}</b> nats</span>')
-    if (left_out := len(view.positions) - len(view.reliable)) > 0:
-        facts.append(f"<b>{left_out}</b> unreliable left out")
-    if (layer := view.metadata.get("layer")) is not None:
-        facts.append(f"output of block <b>{layer}</b>")
-    warnings = "".join(_warning(w) for w in view.metadata.get("warnings") or ())
-    said = {"sample": "Sample run stored with the starter", "saved": "Saved run"}[kind]
-    return _header(said, title, facts, path, samples) + warnings
-
-
-def _warning(warning: dict[str, Any]) -> str:
-    return f'<div class="warning"><b>Check this pair.</b> {html.escape(str(warning.get("message", "")))}</div>'
-
-
-def _live_header_html(live: LiveRun, view: RunView, path: str, samples: list[dict[str, str]]) -> str:
-    if live.state is WorkState.DONE and view.metadata:
-        return _header_html(view, "Your text", "saved", path, samples)
-    facts = [f"<b>{live.done}</b> of <b>{live.total}</b> explained"] if live.total else [html.escape(live.stage)]
-    if (left := live.seconds_left) is not None:
-        facts.append(f"about <b>{seconds(left)}</b> left")
-    said = {
-        WorkState.CANCELLED: "Cancelled; what was finished stays here until the server stops",
-        WorkState.FAILED: "Failed",
-    }.get(live.state, "Live")
-    return _header(said, "Your text", facts, path, samples)
-
-
-def _header(said: str, title: str, facts: list[str], path: str, samples: list[dict[str, str]]) -> str:
-    links = "".join(
-        f'<a class="pick" href="/samples/{html.escape(s["id"], quote=True)}" data-testid="sample" '
-        f'aria-current="{"true" if path == "/samples/" + s["id"] else "false"}">{html.escape(s["title"])}</a>'
-        for s in samples
-    )
-    picks = f'<nav class="runs" aria-label="Sample runs">{links}</nav>' if links else ""
-    link = f'<a href="{html.escape(path, quote=True)}" data-testid="permalink">permalink</a>'
-    told = "".join(f"<span>{fact}</span>" for fact in facts)
-    return (
-        f'{picks}<div class="overline" data-testid="run-kind">{html.escape(said)}</div>'
-        f'<div class="titled"><h2 data-testid="run-title">{html.escape(title)}</h2>'
-        f'<div class="facts num" data-testid="facts">{told}<span>{link}</span></div></div>'
-    )
-
-
-def _legend_html() -> str:
-    cells = "".join(f'<i class="n{i}"></i>' for i in (8, 6, 4, 2)) + "<i></i>"
-    cells += "".join(f'<i class="p{i}"></i>' for i in (2, 4, 6, 8))
-    return (
-        '<div class="legend" data-testid="legend"><span class="ramp" title="fve_nrm: share of the activation that its '
-        'explanation lets the reconstructor recover">recovered (fve_nrm) −1 '
-        f'<span class="cells" aria-hidden="true">{cells}</span> 1</span>'
-        '<span><span class="tok done">explained</span></span><span><span class="tok doubtful">doubtful</span></span>'
-        '<span><span class="tok waiting">waiting</span></span>'
-        '<span class="keys"><kbd>←</kbd> <kbd>→</kbd> <kbd>↑</kbd> <kbd>↓</kbd> walk · <kbd>Esc</kbd> let go</span>'
-        "</div>"
-    )

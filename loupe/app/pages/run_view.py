@@ -18,20 +18,23 @@ class Ranked:
 
 @dataclass(frozen=True, slots=True)
 class RolloutView:
-    """One sampled explanation and what its reconstruction scored."""
+    """One sampled explanation, what its reconstruction scored, and whether it came to a proper end."""
 
     text: str
     fve_nrm: float | None
     cosine: float | None
     mse_nrm: float | None
+    parsed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """A line or word of the explanation, and how much worse the reconstruction gets without it."""
+    """A line or word of the explanation, how much worse the reconstruction gets without it, and where it stands."""
 
     text: str
     value: float | None
+    start: int | None = None
+    end: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,7 @@ class PositionView:
     relative_rmse: float | None = None
     kl: float | None = None
     agreement: float | None = None
+    norm: float | None = None
     salience: tuple[Unit, ...] = ()
     rollouts: tuple[RolloutView, ...] = ()
     logit_lens: tuple[Ranked, ...] = ()
@@ -72,12 +76,35 @@ class TokenChip:
 
 
 @dataclass(frozen=True, slots=True)
+class TurnView:
+    """A message of a chat: who says it, and the first and last position of its content."""
+
+    role: str
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
 class RunView:
     """Tokens, what was found at some of them, and where it came from."""
 
     tokens: tuple[TokenChip, ...]
     positions: Mapping[int, PositionView]
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    turns: tuple[TurnView, ...] = ()
+
+    @property
+    def ordered(self) -> list[PositionView]:
+        """Explained positions in the order of the text."""
+        return [self.positions[position] for position in sorted(self.positions)]
+
+    def values(self, name: str) -> list[float | None]:
+        """A score at every explained position."""
+        return [getattr(p, name) for p in self.positions.values()]
+
+    def saliences(self) -> list[float | None]:
+        """The salience of every part of every explanation."""
+        return [unit.value for p in self.positions.values() for unit in p.salience]
 
     @property
     def reliable(self) -> tuple[PositionView, ...]:
@@ -106,7 +133,12 @@ def read(result: Mapping[str, Any]) -> RunView:
     else:
         length = max(found, default=-1) + 1
         tokens = tuple(TokenChip(found[i].token if i in found else "…") for i in range(length))
-    return RunView(tokens, found, metadata)
+    return RunView(tokens, found, metadata, turns(metadata.get("turns")))
+
+
+def turns(listed: Any) -> tuple[TurnView, ...]:
+    """The turns of a chat as metadata lists them."""
+    return tuple(TurnView(str(t["role"]), int(t["first"]), int(t["last"])) for t in listed or ())
 
 
 def chip(token: Any) -> TokenChip:
@@ -136,7 +168,7 @@ def position(row: Mapping[str, Any]) -> PositionView:
     )
 
 
-_SCORES = ("fve_nrm", "cosine", "mse_nrm", "mse", "relative_rmse", "kl")
+_SCORES = ("fve_nrm", "cosine", "mse_nrm", "mse", "relative_rmse", "kl", "norm")
 
 
 def _number(value: object) -> float | None:
@@ -145,7 +177,8 @@ def _number(value: object) -> float | None:
 
 def _unit(unit: Any) -> Unit:
     if isinstance(unit, Mapping):
-        return Unit(str(unit.get("unit", unit.get("text", ""))), _number(unit.get("value")))
+        text = str(unit.get("unit", unit.get("text", "")))
+        return Unit(text, _number(unit.get("value")), unit.get("start"), unit.get("end"))
     text, value = unit
     return Unit(str(text), _number(value))
 
@@ -157,6 +190,7 @@ def _rollout(rollout: Mapping[str, Any]) -> RolloutView:
         fve_nrm=_number(scores.get("fve_nrm")),
         cosine=_number(scores.get("cosine")),
         mse_nrm=_number(scores.get("mse_nrm")),
+        parsed=rollout.get("parsed") is not False,
     )
 
 

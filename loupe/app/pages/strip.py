@@ -1,22 +1,26 @@
-"""The token strip: the text as it was cut, each token with its state by shape and its score by colour.
+"""The token strip: the text as it was cut, each token with its state by shape and a score by colour.
 
-One `ui.html` per row of tokens, and one listener for all of them. The markup is made here, and every piece of text in
-it is escaped. Background: how much of the activation the explanation recovers (orange, at 0 none; blue and hatched in
-the card: worse than the mean). Underline: the state. Outline: the focus.
+One `ui.html` per row of tokens, and one listener for all of them; a row is at most 32 tokens and never crosses a turn
+of a chat. The markup is made here, and every piece of text in it is escaped. Background: the chosen score. Underline:
+the state. Outline: the focus. Hatched frame: the chosen range.
 """
 
 import html
+import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
+from itertools import pairwise
+from typing import Any
 
 from nicegui import ui
 
 from loupe.app.pages.numbers import show
-from loupe.app.pages.run_view import PositionView, RunView, TokenChip
+from loupe.app.pages.run_view import PositionView, RunView, TokenChip, TurnView
+from loupe.app.pages.scales import Scale
 
 ROW_TOKENS = 32
-BINS = 8
 
 
 class State(StrEnum):
@@ -27,6 +31,7 @@ class State(StrEnum):
     MAKING = "making"
     WAITING = "waiting"
     SKIPPED = "skipped"
+    FAILED = "failed"
 
 
 SPOKEN = {
@@ -34,16 +39,20 @@ SPOKEN = {
     State.DOUBTFUL: "explained, doubtful",
     State.MAKING: "being explained",
     State.WAITING: "waiting",
-    State.SKIPPED: "not chosen",
+    State.SKIPPED: "not asked",
+    State.FAILED: "failed",
 }
 
 
-def score_class(value: float | None) -> str:
-    """The colour class of a score: p1 to p8 above zero, n1 to n8 below, nothing for none; limits at 1 and -1."""
-    if value is None or abs(value) < 0.5 / BINS:
-        return ""
-    level = min(BINS, max(1, round(abs(value) * BINS)))
-    return f"{'p' if value > 0 else 'n'}{level}"
+@dataclass(frozen=True, slots=True)
+class Paint:
+    """How tokens are drawn: the state of each, which score colours them, which is kept, which range is chosen."""
+
+    state_of: Callable[[int], State]
+    score: str = "fve_nrm"
+    scale: Scale | None = None
+    locked: int | None = None
+    chosen: range = range(0)
 
 
 def visible(text: str) -> str:
@@ -55,87 +64,118 @@ def visible(text: str) -> str:
     return shown if shown.strip(" ") else shown.replace(" ", '<span class="ws">·</span>')
 
 
-def token_html(index: int, chip: TokenChip, state: State, found: PositionView | None, *, locked: bool) -> str:
+def token_html(index: int, chip: TokenChip, found: PositionView | None, paint: Paint) -> str:
     """One token. Its label reads token, position, state and score."""
+    state = paint.state_of(index)
+    value = getattr(found, paint.score, None) if found else None
+    kept, chosen = index == paint.locked, index in paint.chosen
     kind = "special" if chip.is_special else "bytes" if chip.partial else ""
-    colour = score_class(found.fve_nrm) if found else ""
-    classes = " ".join(filter(None, ("tok", state, kind, colour, "locked" if locked else "")))
-    score = f", recovers {show(found.fve_nrm)}" if found and found.fve_nrm is not None else ""
-    label = html.escape(f"token {index}, {chip.text.strip() or 'space'!r}, {SPOKEN[state]}{score}", quote=True)
+    colour = paint.scale.css(value) if paint.scale else ""
+    marks = ("locked" if kept else "", "chosen" if chosen else "")
+    classes = " ".join(filter(None, ("tok", state, kind, colour, *marks)))
+    said = [f"token {index}", repr(chip.text.strip() or "space"), SPOKEN[state]]
+    if value is not None:
+        said.append(f"{paint.score} {show(value)}")
+    label = html.escape(", ".join(said), quote=True)
+    selected = ' aria-selected="true"' if kept or chosen else ""
     return (
-        f'<span class="{classes}" id="tok-{index}" data-i="{index}" role="option" '
-        f'aria-selected="{"true" if locked else "false"}" aria-label="{label}">{visible(chip.text)}</span>'
+        f'<span class="{classes}" id="tok-{index}" data-i="{index}" role="option"{selected} aria-label="{label}">'
+        f"{visible(chip.text)}</span>"
     )
 
 
+def rows_of(length: int, turns: Sequence[TurnView], size: int = ROW_TOKENS) -> list[tuple[str, range]]:
+    """The rows: the role of the turn that begins there (or nothing), and the positions."""
+    begins = {0: ""}
+    after = -1
+    for turn in turns:
+        gap = turn.first - after - 1
+        begins[after + 1 + (1 if after >= 0 and gap > 1 else 0)] = turn.role
+        after = turn.last
+    edges = [*sorted(begins), length]
+    return [
+        (begins[start] if first == start else "", range(first, min(first + size, end)))
+        for start, end in pairwise(edges)
+        for first in range(start, end, size)
+    ]
+
+
+def row_html(view: RunView, role: str, indices: range, paint: Paint) -> str:
+    """One row of tokens, led by the role when a turn begins there."""
+    lead = f'<span class="turn" aria-hidden="true">{html.escape(role)}</span>' if role else ""
+    return lead + "".join(token_html(i, view.tokens[i], view.positions.get(i), paint) for i in indices)
+
+
 class TokenStrip:
-    """The strip on a page. `on_hover(i or None)`, `on_pick(i)` and `on_release()` tell what the reader does."""
+    """The strip on a page; `on_event(kind, value)` tells what the reader does.
 
-    def __init__(
-        self,
-        on_hover: Callable[[int | None], None],
-        on_pick: Callable[[int], None],
-        on_release: Callable[[], None],
-    ) -> None:
-        self._on_hover, self._on_pick, self._on_release = on_hover, on_pick, on_release
-        self._rows: list[ui.html] = []
-        self._drawn: list[tuple[object, ...]] = []
+    Kinds: `hover` and `lock` with a position or None, `range` with two positions or None, `explain`.
+    """
+
+    def __init__(self, on_event: Callable[[str, Any], Any]) -> None:
+        self._on_event = on_event
+        self._rows: list[tuple[str, range]] = []
+        self._elements: list[ui.html] = []
+        self._row_of: list[int] = []
+        self._tokens: tuple[TokenChip, ...] = ()
         self.box = ui.element("div").classes("strip")
-        self.box.props('role=listbox tabindex=0 aria-label="Tokens of the text" data-testid=token-strip')
-        self.box.on("mouseover", self._hover, js_handler="(e) => loupe.hover(e, emit)")
-        self.box.on("mouseleave", self._hover, js_handler="(e) => loupe.leave(e, emit)")
-        self.box.on("click", self._click, js_handler="(e) => loupe.click(e, emit)")
-        self.box.on("keydown", self._key, js_handler="(e) => loupe.key(e, emit)")
+        self.box.props('role=listbox aria-multiselectable=true tabindex=0 aria-label="Tokens" data-testid=token-strip')
+        for event, handler in (
+            ("mouseover", "over"),
+            ("mouseleave", "leave"),
+            ("mousedown", "down"),
+            ("click", "click"),
+            ("keydown", "key"),
+        ):
+            self.box.on(event, self._heard, js_handler=f"(e) => loupe.strip.{handler}(e, emit)")
 
-    def show(self, view: RunView, state_of: Callable[[int], State], locked: int | None) -> None:
-        """Draw the run; only rows in which a state or the lock changed are made and sent."""
-        starts = range(0, len(view.tokens), ROW_TOKENS)
-        self._have_rows(len(starts))
-        for number, start in enumerate(starts):
-            indices = range(start, min(start + ROW_TOKENS, len(view.tokens)))
-            states = [state_of(i) for i in indices]
-            look = (view.tokens, *states, locked if locked in indices else None)
-            if look != self._drawn[number]:
-                self._rows[number].set_content(_row_html(view, indices, states, locked))
-                self._drawn[number] = look
-        active = f"tok-{locked}" if locked is not None else None
+    def show(self, view: RunView, paint: Paint, only: Iterable[int] | None = None) -> None:
+        """Draw the run; with `only`, the rows of these positions, when the tokens are those drawn already."""
+        if view.tokens is not self._tokens:
+            self._lay_out(view)
+            only = None
+        rows = range(len(self._rows)) if only is None else sorted({self._row_of[i] for i in only if self._has(i)})
+        for number in rows:
+            role, indices = self._rows[number]
+            self._elements[number].set_content(row_html(view, role, indices, paint))
+        active = f"tok-{paint.locked}" if paint.locked is not None else None
         if self.box.props.get("aria-activedescendant") != active:
             self.box.props["aria-activedescendant"] = active
             self.box.update()
 
-    def _have_rows(self, count: int) -> None:
+    def _has(self, position: int) -> bool:
+        return 0 <= position < len(self._row_of)
+
+    def _lay_out(self, view: RunView) -> None:
+        self._tokens = view.tokens
+        self._rows = rows_of(len(view.tokens), view.turns)
+        self._row_of = [number for number, (_, indices) in enumerate(self._rows) for _ in indices]
         with self.box:
-            while len(self._rows) < count:
-                self._rows.append(ui.html("", sanitize=False).props("role=presentation"))
-                self._drawn.append(())
-        while len(self._rows) > count:
-            self._rows.pop().delete()
-            self._drawn.pop()
+            while len(self._elements) < len(self._rows):
+                self._elements.append(ui.html("", sanitize=False).props("role=presentation"))
+        while len(self._elements) > len(self._rows):
+            self._elements.pop().delete()
+        for element, (role, _) in zip(self._elements, self._rows, strict=True):
+            element.classes(add="begins", remove="") if role else element.classes(remove="begins")
 
-    def _hover(self, event: object) -> None:
-        index = _index(event)
-        self._on_hover(index)
-
-    def _click(self, event: object) -> None:
-        index = _index(event)
-        if index is None:
-            self._on_release()
-        else:
-            self._on_pick(index)
-
-    def _key(self, event: object) -> None:
-        self._click(event)
+    async def _heard(self, event: Any) -> None:
+        kind, value = heard(event.args)
+        result = self._on_event(kind, value) if kind else None
+        if inspect.isawaitable(result):
+            await result
 
 
-def _row_html(view: RunView, indices: range, states: list[State], locked: int | None) -> str:
-    return "".join(
-        token_html(i, view.tokens[i], state, view.positions.get(i), locked=i == locked)
-        for i, state in zip(indices, states, strict=True)
-    )
-
-
-def _index(event: object) -> int | None:
-    """The token index an event carries, or None for outside and release."""
-    args = getattr(event, "args", None)
-    value = args[0] if isinstance(args, list) and args else args
-    return int(value) if isinstance(value, int | float) and value >= 0 else None
+def heard(args: Any) -> tuple[str, Any]:
+    """What an event of the script says, checked: a browser may send anything."""
+    said = args[0] if isinstance(args, list) and args else args
+    if not isinstance(said, dict):
+        return "", None
+    kind, value = said.get("k"), said.get("v")
+    if kind in ("hover", "lock"):
+        return kind, int(value) if isinstance(value, int | float) and value >= 0 else None
+    if kind == "range":
+        ends = value if isinstance(value, list) and len(value) == 2 else None
+        if ends and all(isinstance(end, int | float) and end >= 0 for end in ends):
+            return "range", (int(min(ends)), int(max(ends)))
+        return "range", None
+    return ("explain", None) if kind == "explain" else ("", None)

@@ -6,6 +6,8 @@ from pathlib import Path
 from nicegui import app, ui
 
 ASSETS_URL = "/assets"
+STYLES = ("loupe", "reading")
+SCRIPTS = ("loupe", "strip")
 
 
 def assets_folder() -> Path:
@@ -23,16 +25,17 @@ def palette(theme: str) -> dict[str, str]:
     return dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", block[1]))
 
 
-def install() -> None:
-    """Serve the assets and put the style sheet and the script into every page."""
+def install(root_path: str = "") -> None:
+    """Serve the assets and put the style sheet and the script into every page; `root_path`: what a proxy strips."""
     app.add_static_files(ASSETS_URL, assets_folder(), max_cache_age=3600)
     version = int(
         max(p.stat().st_mtime for p in assets_folder().rglob("*") if p.is_file() and "starter" not in p.parts)
     )
+    assets = root_path + ASSETS_URL
     ui.add_head_html(
-        f'<link rel="preload" href="{ASSETS_URL}/fonts/inter-latin-wght-normal.woff2" as="font" crossorigin>'
-        f'<link rel="preload" href="{ASSETS_URL}/fonts/source-serif-4-latin-wght-normal.woff2" as="font" crossorigin>'
-        f'<link rel="stylesheet" href="{ASSETS_URL}/css/loupe.css?v={version}">'
-        f'<script src="{ASSETS_URL}/js/loupe.js?v={version}"></script>',
+        f'<link rel="preload" href="{assets}/fonts/inter-latin-wght-normal.woff2" as="font" crossorigin>'
+        f'<link rel="preload" href="{assets}/fonts/source-serif-4-latin-wght-normal.woff2" as="font" crossorigin>'
+        + "".join(f'<link rel="stylesheet" href="{assets}/css/{name}.css?v={version}">' for name in STYLES)
+        + "".join(f'<script src="{assets}/js/{name}.js?v={version}"></script>' for name in SCRIPTS),
         shared=True,
     )

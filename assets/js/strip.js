@@ -1,0 +1,122 @@
+// What only the browser knows about the strip: where the pointer is, what it drags over, what lies above or below.
+// Everything is told as {k: kind, v: value}; the server checks it.
+loupe.strip = {
+  _over: -1, _anchor: -1, _head: -1, _dragged: false, _down: false,
+  index(e) {
+    const t = e.target.closest ? e.target.closest('[data-i]') : null;
+    return t ? Number(t.dataset.i) : -1;
+  },
+  over(e, emit) {
+    const i = this.index(e);
+    if (this._down && i >= 0 && e.buttons & 1) {
+      if (i !== this._anchor) this._dragged = true;
+      if (this._dragged && i !== this._head) { this._head = i; this.paint(e.currentTarget); }
+      return;
+    }
+    if (i === this._over) return;
+    this._over = i;
+    emit({ k: 'hover', v: i });
+  },
+  leave(e, emit) {
+    if (this._over === -1 || this._down) return;
+    this._over = -1;
+    emit({ k: 'hover', v: -1 });
+  },
+  down(e, emit) {
+    const i = this.index(e);
+    if (e.button || i < 0) return;
+    const box = e.currentTarget;
+    const kept = box.querySelector('.tok.locked');
+    this._dragged = e.shiftKey;
+    if (e.shiftKey) {
+      e.preventDefault();
+      if (this._anchor < 0) this._anchor = kept ? Number(kept.dataset.i) : i;
+    } else this._anchor = i;
+    this._head = i;
+    this._down = true;
+    if (this._dragged) this.paint(box);
+    addEventListener('mouseup', () => {
+      this._down = false;
+      if (this._dragged) emit({ k: 'range', v: [this._anchor, this._head] });
+    }, { once: true });
+  },
+  click(e, emit) {
+    if (this._dragged) { this._dragged = false; return; }
+    const i = this.index(e);
+    if (e.currentTarget.querySelector('.tok.chosen')) { emit({ k: 'range', v: null }); if (i < 0) return; }
+    emit({ k: 'lock', v: i });
+  },
+  paint(box) {
+    const [a, b] = [Math.min(this._anchor, this._head), Math.max(this._anchor, this._head)];
+    for (const t of box.querySelectorAll('.tok')) {
+      const i = Number(t.dataset.i);
+      t.classList.toggle('chosen', i >= a && i <= b);
+    }
+  },
+  key(e, emit) {
+    if (e.ctrlKey || e.metaKey || e.altKey) return;
+    const box = e.currentTarget;
+    const said = (k, v) => { e.preventDefault(); emit({ k, v }); };
+    if (e.key === 'Enter' && box.querySelector('.tok.chosen')) return said('explain', null);
+    if (e.key === 'Escape') {
+      this._anchor = -1;
+      return box.querySelector('.tok.chosen') ? said('range', null) : said('lock', -1);
+    }
+    const explained = [...box.querySelectorAll('.tok.done, .tok.doubtful')];
+    const all = e.shiftKey || !explained.length ? [...box.querySelectorAll('.tok')] : explained;
+    if (!all.length) return;
+    const from = e.shiftKey && this._head >= 0 && box.querySelector('.tok.chosen') ? this._head : this.kept(box);
+    const now = all.findIndex((t) => Number(t.dataset.i) === from);
+    if (e.key === 'Enter' || e.key === ' ') return said('lock', now < 0 ? Number(all[0].dataset.i) : from);
+    const next = this.next(all, now, e.key);
+    if (!next) return;
+    const i = Number(next.dataset.i);
+    next.scrollIntoView({ block: 'nearest' });
+    if (!e.shiftKey) return said('lock', i === from ? from : i);
+    if (this._anchor < 0 || !box.querySelector('.tok.chosen')) this._anchor = Math.max(from, 0);
+    this._head = i;
+    this.paint(box);
+    said('range', [this._anchor, i]);
+  },
+  kept: (box) => Number(box.querySelector('.tok.locked')?.dataset.i ?? -1),
+  next(all, now, key) {
+    const last = all.length - 1;
+    if (key === 'ArrowRight') return now === last ? null : all[now + 1];
+    if (key === 'ArrowLeft') return now <= 0 ? (now < 0 ? all[0] : null) : all[now - 1];
+    if (key === 'Home') return now === 0 ? null : all[0];
+    if (key === 'End') return now === last ? null : all[last];
+    if (key === 'ArrowDown' || key === 'ArrowUp') return this.vertical(all, now, key === 'ArrowDown');
+    return null;
+  },
+  vertical(all, now, down) {
+    if (now < 0) return all[0];
+    const from = all[now].getClientRects()[0];
+    const x = from.left + from.width / 2;
+    let best = null, bestCost = Infinity;
+    for (const t of all) {
+      const r = t.getClientRects()[0];
+      const dy = (r.top - from.top) * (down ? 1 : -1);
+      if (dy < from.height / 2) continue;
+      const cost = dy * 1000 + Math.abs(r.left + r.width / 2 - x);
+      if (cost < bestCost) { best = t; bestCost = cost; }
+    }
+    return best;
+  },
+};
+
+loupe.table = {
+  click(e, emit) {
+    const sort = e.target.closest('[data-sort]');
+    if (sort) return emit({ sort: sort.dataset.sort });
+    if (String(getSelection())) return; // a drag to copy text is not a choice
+    const row = e.target.closest('[data-i]');
+    if (row) emit({ i: Number(row.dataset.i) });
+  },
+};
+
+loupe.card = {
+  click(e, emit) {
+    const act = e.target.closest('[data-act]');
+    if (act) emit(act.dataset.act);
+  },
+};
