@@ -49,6 +49,9 @@ class Settings(BaseSettings):
     api_key: SecretStr | None = Field(
         default=None, description="Key accepted as `Authorization: Bearer` or `X-API-Key`."
     )
+    api_keys: dict[str, SecretStr] = Field(
+        default={}, description="More keys, each with the name shown on its runs and jobs (JSON object)."
+    )
     allowed_hosts: tuple[str, ...] = Field(
         default=(), description="Host names answered besides loopback and the bound address (JSON list); `*` for any."
     )
@@ -114,6 +117,9 @@ class Settings(BaseSettings):
     rate_burst: int = Field(
         default=20, gt=0, description="API requests a client may make at once, before the rate applies."
     )
+    concurrent_per_client: int = Field(
+        default=64, gt=0, description="API requests one client may have open at once, streams and sockets included."
+    )
     downloads_per_hour: int = Field(default=10, gt=0, description="Model downloads per hour.")
     event_history: int = Field(default=2000, gt=0, description="Events kept for clients that resume the stream.")
     live_runs_kept: int = Field(
@@ -146,7 +152,7 @@ class Settings(BaseSettings):
     @property
     def is_guarded(self) -> bool:
         """Whether a password or an API key is set."""
-        return bool(self.password or self.api_key)
+        return bool(self.password or self.api_key or self.api_keys)
 
 
 def starter_folder(settings: Settings) -> Path:
@@ -174,7 +180,7 @@ def as_markdown() -> str:
         "|---|---|---|",
     ]
     for name, field in Settings.model_fields.items():
-        default = "" if field.default in (None, (), "") else f"`{field.default}`"
+        default = "" if field.default in (None, (), {}, "") else f"`{field.default}`"
         lines.append(f"| `LOUPE_{name.upper()}` | {default} | {field.description} |")
     return "\n".join(lines) + "\n"
 

@@ -12,10 +12,10 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from loupe.app.errors import PublicWithoutGuard
+from loupe.app.errors import PublicWithoutGuard, RateLimited
 from loupe.app.security.guard import CONTENT_SECURITY_POLICY, Guard
-from loupe.app.security.keys import COOKIE, Sessions, same
-from loupe.app.security.rates import Buckets
+from loupe.app.security.keys import COOKIE, Sessions, display_name, same
+from loupe.app.security.rates import Buckets, Crowd
 from loupe.app.security.signin import add_sign_in, local_path
 from loupe.app.server import check_exposure
 from loupe.app.settings import Settings
@@ -23,7 +23,8 @@ from loupe.app.settings import Settings
 
 async def echo(request: Request) -> Response:
     body = await request.body()
-    return JSONResponse({"bytes": len(body), "operator": request.scope["loupe.operator"]})
+    scope = request.scope
+    return JSONResponse({"bytes": len(body), "operator": scope["loupe.operator"], "person": scope["loupe.person"]})
 
 
 async def socket(websocket: WebSocket) -> None:
@@ -108,7 +109,7 @@ def test_a_socket_without_a_session_is_closed_when_a_password_is_set() -> None:
     here = TestClient(guard, base_url="http://127.0.0.1:8000")
     with pytest.raises(WebSocketDisconnect), here.websocket_connect("/ws", headers={"Host": "127.0.0.1:8000"}):
         pass
-    headers = {"Host": "127.0.0.1:8000", "Cookie": f"{COOKIE}={sessions.issue()}"}
+    headers = {"Host": "127.0.0.1:8000", "Cookie": f"{COOKIE}={sessions.issue('Ada')}"}
     with here.websocket_connect("/ws", headers=headers) as ws:
         assert ws.receive_text() == "hello"
 
@@ -163,12 +164,12 @@ def test_an_unset_secret_matches_nothing() -> None:
 
 def test_a_session_ends_with_the_password_it_was_given_for() -> None:
     settings = Settings(password="one")  # type: ignore[arg-type]  # pydantic converts
-    cookie = Sessions("s", settings.password, 30).issue()
-    assert Sessions("s", settings.password, 30).holds(cookie)
+    cookie = Sessions("s", settings.password, 30).issue("Ada; Löwe.")
+    assert Sessions("s", settings.password, 30).person(cookie) == "Ada; Löwe."
     other = Settings(password="two").password  # type: ignore[arg-type]  # pydantic converts
-    assert not Sessions("s", other, 30).holds(cookie)
-    assert not Sessions("t", settings.password, 30).holds(cookie)
-    assert not Sessions("s", settings.password, 30).holds(cookie[:-1])
+    assert Sessions("s", other, 30).person(cookie) is None
+    assert Sessions("t", settings.password, 30).person(cookie) is None
+    assert Sessions("s", settings.password, 30).person(cookie[:-1]) is None
 
 
 def test_buckets_refill_with_time_and_forget_old_clients() -> None:
@@ -198,8 +199,46 @@ async def test_signing_in_takes_the_password_and_gives_a_session(monkeypatch: py
     here = client(Guard(app, settings, sessions))
     form = await here.get("/sign-in?next=%22%3E%3Cscript%3E")
     assert form.status_code == 200 and "<script>" not in form.text
-    wrong = await here.post("/sign-in", data={"password": "no", "next": "/page"})
-    assert wrong.status_code == 401 and COOKIE not in wrong.cookies
-    right = await here.post("/sign-in", data={"password": "open sesame", "next": "/page"})
+    wrong = await here.post("/sign-in", data={"name": '"><b>', "password": "no", "next": "/page"})
+    assert wrong.status_code == 401 and COOKIE not in wrong.cookies and "<b>" not in wrong.text
+    nameless = await here.post("/sign-in", data={"name": " \u200b ", "password": "open sesame"})
+    assert nameless.status_code == 422 and COOKIE not in nameless.cookies
+    asked = {"name": "  Ada  Lovelace ", "password": "open sesame", "next": "/page"}
+    right = await here.post("/sign-in", data=asked)
     assert right.status_code == 303 and right.headers["location"] == "/page"
-    assert sessions.holds(right.cookies[COOKIE]) and "httponly" in right.headers["set-cookie"].lower()
+    assert (
+        sessions.person(right.cookies[COOKIE]) == "Ada Lovelace" and "httponly" in right.headers["set-cookie"].lower()
+    )
+
+
+async def test_a_request_carries_the_name_of_its_session_or_key() -> None:
+    guard, sessions = make(password="open sesame", api_keys={"night build": "key-of-the-build"})
+    here = client(guard)
+    by_key = await here.get("/api/v1/echo", headers={"X-API-Key": "key-of-the-build"})
+    by_cookie = await here.get("/api/v1/echo", headers={"Cookie": f"{COOKIE}={sessions.issue('Ada')}"})
+    operator = await here.get("/api/v1/echo", headers={"Authorization": "Bearer local-token"})
+    assert [answer.json()["person"] for answer in (by_key, by_cookie, operator)] == ["night build", "Ada", "operator"]
+    assert (await here.get("/api/v1/echo", headers={"X-API-Key": "key-of-the"})).status_code == 401
+
+
+async def test_where_nobody_signs_in_everybody_is_the_same_person() -> None:
+    guard, _ = make()
+    for headers in ({}, {"Authorization": "Bearer local-token"}, {"X-API-Key": "any"}):
+        assert (await client(guard).get("/api/v1/echo", headers=headers)).json()["person"] == ""
+
+
+def test_one_client_has_so_many_requests_open_and_another_is_not_held_up() -> None:
+    crowd = Crowd(2)
+    with crowd.one("a"), crowd.one("a"), crowd.one("b"), pytest.raises(RateLimited), crowd.one("a"):
+        pass
+    with crowd.one("a"):
+        assert sum(crowd._open.values()) == 1
+    assert not crowd._open
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [("Ada", "Ada"), ("  a \t b\n", "a b"), ("\u202eevil\u200b", "evil"), ("x" * 99, "x" * 40), ("\x00", "")],
+)
+def test_a_display_name_is_one_line_that_can_be_read(given: str, shown: str) -> None:
+    assert display_name(given) == shown

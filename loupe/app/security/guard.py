@@ -18,8 +18,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from loupe.app.api.envelope import error_response
 from loupe.app.errors import AppError, BodyTooLarge, Forbidden, RateLimited, SignInNeeded
 from loupe.app.logging import request_id
-from loupe.app.security.keys import COOKIE, Sessions, same
-from loupe.app.security.rates import Allowance, Buckets
+from loupe.app.security.keys import COOKIE, ApiKeys, Sessions, same
+from loupe.app.security.rates import Allowance, Buckets, Crowd
 from loupe.app.settings import LOOPBACK, Settings
 
 log = logging.getLogger(__name__)
@@ -29,6 +29,7 @@ API_PATHS = ("/api", "/health", "/metrics", "/analyze", "/status", "/reset", "/w
 OPERATOR = "loupe.operator"  # in the ASGI scope: the request comes from this machine's own command line
 PERSON = "loupe.person"  # in the ASGI scope: the name the caller signed in under
 ALLOWANCE = "loupe.allowance"  # in the ASGI scope: takes one request of the client's share, for messages of a socket
+OPERATOR_NAME = "operator"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 # NiceGUI's page bootstrap needs inline script and eval; everything else is shut, and nothing leaves this origin.
@@ -63,6 +64,8 @@ class Guard:
         self.settings = settings
         self.sessions = sessions
         self.local_token = SecretStr(local_token) if local_token else None
+        self.keys = ApiKeys(settings.api_key, settings.api_keys)
+        self.crowd = Crowd(settings.concurrent_per_client)
         self.buckets = Buckets(settings.rate_per_minute, settings.rate_burst)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -85,11 +88,14 @@ class Guard:
             door.allowance = self.buckets.look(client)
         try:
             self._check_place(scope, headers)
-            operator = scope[OPERATOR] = self._check_person(scope, headers)
-            if door.api and not operator:
+            scope[OPERATOR] = same(_key(headers), self.local_token)
+            scope[PERSON] = self._person(scope, headers)
+            limited = door.api and not scope[OPERATOR]
+            if limited:
                 door.allowance = self.buckets.take(client)
                 _check_rate(door.allowance)
-            await self.app(scope, _counted(receive, headers, _largest_mb(self.settings, scope), door), door.send)
+            with self.crowd.one(client if limited else None):
+                await self.app(scope, _counted(receive, headers, _largest_mb(self.settings, scope), door), door.send)
         except Exception as raised:
             error = door.refusal or raised
             if door.started or not isinstance(error, AppError):
@@ -128,16 +134,17 @@ class Guard:
         ):
             raise Forbidden("Pages of another origin may not call this server. See LOUPE_ALLOWED_ORIGINS.")
 
-    def _check_person(self, scope: Scope, headers: Headers) -> bool:
-        """Raise unless the request may pass; True when it comes from this machine's own command line."""
-        key = headers.get("x-api-key") or headers.get("authorization", "").removeprefix("Bearer ")
-        if key and same(key, self.local_token):
-            return True
-        if not self.settings.is_guarded or _is_open(scope["path"]):
-            return False
-        if (key and same(key, self.settings.api_key)) or self.sessions.holds(_cookie(headers)):
-            return False
-        raise SignInNeeded("Give the API key as X-API-Key or Bearer token, or sign in at /sign-in.")
+    def _person(self, scope: Scope, headers: Headers) -> str:
+        """The name under which the request may pass; empty where nobody has to sign in. Raises SignInNeeded."""
+        if not self.settings.is_guarded:
+            return ""
+        if scope[OPERATOR]:
+            return OPERATOR_NAME
+        key = _key(headers)
+        known = self.keys.owner(key) if key else self.sessions.person(_cookie(headers))
+        if known is None and not _is_open(scope["path"]):
+            raise SignInNeeded("Give the API key as X-API-Key or Bearer token, or sign in at /sign-in.")
+        return known or ""
 
 
 class Door:
@@ -218,6 +225,10 @@ def _name(host: str) -> str:
 
 def _client(scope: Scope, headers: Headers) -> str:
     return (scope.get("client") or ("local", 0))[0]
+
+
+def _key(headers: Headers) -> str:
+    return headers.get("x-api-key") or headers.get("authorization", "").removeprefix("Bearer ")
 
 
 def _cookie(headers: Headers) -> str:

@@ -1,14 +1,19 @@
-"""Secrets compared in constant time, and sign-ins remembered in a signed cookie."""
+"""Secrets compared in constant time, and sign-ins remembered, with their names, in a signed cookie."""
 
 import hmac
 import os
 import secrets
+import unicodedata
+from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import quote, unquote
 
 from itsdangerous import BadSignature, TimestampSigner
 from pydantic import SecretStr
 
 COOKIE = "loupe_session"
+PROGRAM = "API"  # the name shown for work that came in with the one unnamed key
+NAME_LENGTH = 40
 
 
 def same(given: str, expected: SecretStr | None) -> bool:
@@ -30,6 +35,18 @@ def stored_secret(path: Path) -> str:
         return secret
 
 
+class ApiKeys:
+    """The keys programs may use, each with the display name of its owner."""
+
+    def __init__(self, single: SecretStr | None, named: Mapping[str, SecretStr]) -> None:
+        self._keys = dict(named) | ({PROGRAM: single} if single else {})
+
+    def owner(self, given: str) -> str | None:
+        """Whose key this is; None when it is nobody's. Every key is compared, whichever fits."""
+        fitting = [name for name, key in self._keys.items() if same(given, key)]
+        return fitting[0] if fitting else None
+
+
 class Sessions:
     """Issues and checks session cookies; changing the password or the secret ends all of them."""
 
@@ -38,14 +55,20 @@ class Sessions:
         self._signer = TimestampSigner(secret, salt=f"loupe-session-{salt}")
         self.max_age_s = days * 86_400
 
-    def issue(self) -> str:
-        """A cookie value that `holds` accepts for `days`."""
-        return self._signer.sign(secrets.token_urlsafe(16)).decode()
+    def issue(self, name: str) -> str:
+        """A cookie value from which `person` reads the display name back, for `days`."""
+        return self._signer.sign(f"{quote(name, safe='')}.{secrets.token_urlsafe(12)}").decode()
 
-    def holds(self, cookie: str) -> bool:
-        """Whether this server issued the cookie, not too long ago."""
+    def person(self, cookie: str) -> str | None:
+        """The display name in a cookie this server issued, not too long ago; None for any other."""
         try:
-            self._signer.unsign(cookie, max_age=self.max_age_s)
+            value = self._signer.unsign(cookie, max_age=self.max_age_s).decode()
         except BadSignature:
-            return False
-        return True
+            return None
+        return unquote(value.rpartition(".")[0])
+
+
+def display_name(given: str) -> str:
+    """A name as it is shown to others: one line of printable characters, 40 at most; empty when nothing is left."""
+    shown = "".join(c for c in unicodedata.normalize("NFC", given) if c.isprintable())
+    return " ".join(shown.split())[:NAME_LENGTH].strip()

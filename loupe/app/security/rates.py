@@ -1,10 +1,13 @@
-"""A token bucket per client: a burst at once, then a steady rate."""
+"""How much one client may ask: a token bucket (a burst at once, then a steady rate), and requests at the same time."""
 
 import math
 import time
-from collections import OrderedDict
-from collections.abc import Callable
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+
+from loupe.app.errors import RateLimited
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,3 +59,27 @@ class Buckets:
         wait = 0.0 if allowed else (1 - tokens) / self._rate
         reset = math.ceil((self._burst - tokens) / self._rate)
         return Allowance(allowed, self._per_minute, math.floor(tokens), reset, wait)
+
+
+class Crowd:
+    """Counts the requests that each client has open, streams and sockets included."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._open: Counter[str] = Counter()
+
+    @contextmanager
+    def one(self, client: str | None) -> Iterator[None]:
+        """Hold a place while a request is answered; None needs none. Raises RateLimited when all are taken."""
+        if client is None:
+            yield
+            return
+        if self._open[client] >= self._limit:
+            raise RateLimited(f"At most {self._limit} requests of one client at the same time.", retry_after_s=1)
+        self._open[client] += 1
+        try:
+            yield
+        finally:
+            self._open[client] -= 1
+            if not self._open[client]:
+                del self._open[client]

@@ -7,7 +7,7 @@ from fastapi import FastAPI, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from loupe.app.errors import RateLimited
-from loupe.app.security.keys import COOKIE, Sessions, same
+from loupe.app.security.keys import COOKIE, Sessions, display_name, same
 from loupe.app.security.rates import Buckets
 from loupe.app.settings import Settings
 
@@ -22,8 +22,10 @@ input{{background:#1e293b;color:#f8fafc;border:1px solid #64748b}}
 button{{background:#34d399;color:#052e20;border:0;font-weight:600;cursor:pointer}}
 :focus-visible{{outline:2px solid #34d399;outline-offset:2px}}p{{color:#fca5a5;margin:0}}
 </style></head><body><main><form method="post" action="sign-in">
-<h1>Loupe</h1>{problem}<label for="password">Password</label>
-<input id="password" name="password" type="password" autocomplete="current-password" required autofocus>
+<h1>Loupe</h1>{problem}<label for="name">Your name, as others will see it on runs and jobs</label>
+<input id="name" name="name" value="{name}" maxlength="40" autocomplete="nickname" required autofocus>
+<label for="password">Password</label>
+<input id="password" name="password" type="password" autocomplete="current-password" required>
 <input type="hidden" name="next" value="{target}"><button>Sign in</button></form></main></body></html>"""
 
 
@@ -33,7 +35,7 @@ def add_sign_in(app: FastAPI, settings: Settings, sessions: Sessions) -> None:
 
     @app.get("/sign-in", include_in_schema=False)
     async def form(next: str = "/") -> Response:
-        return HTMLResponse(PAGE.format(problem="", target=html.escape(local_path(next), quote=True)))
+        return _form(local_path(next))
 
     @app.post("/sign-in", include_in_schema=False)
     async def sign_in(request: Request) -> Response:
@@ -41,15 +43,16 @@ def add_sign_in(app: FastAPI, settings: Settings, sessions: Sessions) -> None:
         if not allowance.allowed:
             raise RateLimited("Too many attempts.", retry_after_s=allowance.retry_after_s)
         fields = await request.form()
-        target = local_path(str(fields.get("next", "/")))
+        target, name = local_path(str(fields.get("next", "/"))), display_name(str(fields.get("name", "")))
         if not same(str(fields.get("password", "")), settings.password):
             await asyncio.sleep(FAILURE_PAUSE_S)
-            problem = '<p role="alert">That is not the password.</p>'
-            return HTMLResponse(PAGE.format(problem=problem, target=html.escape(target, quote=True)), 401)
+            return _form(target, name, "That is not the password.", 401)
+        if not name:
+            return _form(target, name, "Give a name that others can read.", 422)
         answer = RedirectResponse(settings.root_path + target, 303)
         answer.set_cookie(
             COOKIE,
-            sessions.issue(),
+            sessions.issue(name),
             max_age=sessions.max_age_s,
             httponly=True,
             samesite="lax",
@@ -62,6 +65,12 @@ def add_sign_in(app: FastAPI, settings: Settings, sessions: Sessions) -> None:
         answer = RedirectResponse(f"{settings.root_path}/sign-in", 303)
         answer.delete_cookie(COOKIE)
         return answer
+
+
+def _form(target: str, name: str = "", problem: str = "", status: int = 200) -> HTMLResponse:
+    told = f'<p role="alert">{html.escape(problem)}</p>' if problem else ""
+    filled = PAGE.format(problem=told, name=html.escape(name, quote=True), target=html.escape(target, quote=True))
+    return HTMLResponse(filled, status)
 
 
 def local_path(target: str) -> str:
