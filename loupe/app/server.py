@@ -127,7 +127,7 @@ def _add_pages(app: FastAPI, settings: Settings, secret: str, data_dir: DataDir)
     from loupe.app.pages import analysis, features, steering, theme, training
 
     answer_programs(nicegui_app)
-    theme.install()
+    theme.install(settings.root_path)
     for room in (analysis, training, features, steering):
         room.register(app)
     ui.run_with(
