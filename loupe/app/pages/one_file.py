@@ -12,10 +12,11 @@ import re
 from functools import cache
 
 from loupe.app.pages import run_view
-from loupe.app.pages.card import card_html, hint_html
+from loupe.app.pages.card import Look, card_html, hint_html
 from loupe.app.pages.numbers import show
 from loupe.app.pages.run_view import PositionView, RunView
-from loupe.app.pages.strip import State, token_html, visible
+from loupe.app.pages.scales import Scale, legend_html, salience_scale, scale_of
+from loupe.app.pages.strip import Paint, State, row_html, rows_of, visible
 from loupe.app.pages.theme import assets_folder
 from loupe.app.plain import plain
 from loupe.app.services.run_files.document import Document
@@ -97,14 +98,17 @@ def page(document: Document) -> bytes:
 
 def _main(document: Document, view: RunView, title: str) -> str:
     start = "" if (best := view.best_start()) is None else f' data-start="{best}"'
+    scale = _scale(view)
+    paint = Paint(lambda i: _state(view.positions.get(i)), scale=scale)
     tokens = "".join(
-        token_html(i, chip, _state(view.positions.get(i)), view.positions.get(i), locked=False)
-        for i, chip in enumerate(view.tokens)
+        f'<div class="row">{row_html(view, role, row, paint)}</div>'
+        for role, row in rows_of(len(view.tokens), view.turns)
     )
+    legend = f'<div class="legend">{legend_html(scale)}</div>' if scale else ""
     return (
         f'<main class="page"><div class="left"><section class="panel"><div class="body"><div class="titled"><h1>{title}'
         f'</h1><div class="facts num">{_facts(document, view)}</div></div></div><div class="strip" role="listbox" '
-        f'tabindex="0" aria-label="Tokens of the text"{start}>{tokens}</div>'
+        f'tabindex="0" aria-label="Tokens of the text"{start}>{tokens}</div>{legend}'
         f'</section><details class="panel"><summary class="body">All explanations as a table</summary>'
         f'<div class="body">{_table(view)}</div></details></div>'
         f'<aside class="right panel" aria-label="Explanation">{hint_html()}</aside></main>'
@@ -148,20 +152,29 @@ def _row(found: PositionView, scores: list[str]) -> str:
     )
 
 
+def _scale(view: RunView) -> Scale | None:
+    return scale_of("fve_nrm", view.values("fve_nrm"))
+
+
 def _templates(view: RunView) -> str:
+    look = Look(salience=salience_scale(view.saliences()), scale=_scale(view))
     return "".join(
-        f'<template id="card-{position}">{card_html(view, position, locked=False)}</template>'
+        f'<template id="card-{position}">{_BUTTON.sub("", card_html(view, position, look))}</template>'
         for position in view.positions
     )
 
 
+_BUTTON = re.compile(r"<button\b[^<]*</button>")  # what only the app can do has no place in a file
+
+
 @cache
 def _style() -> str:
-    """The style sheet with its fonts inside."""
+    """The style sheets of a reading page with their fonts inside."""
     folder = assets_folder() / "css"
+    sheets = "".join((folder / f"{name}.css").read_text() for name in ("loupe", "reading"))
 
     def inside(found: re.Match[str]) -> str:
         font = base64.b64encode((folder / found[1]).read_bytes()).decode()
         return f"url(data:font/woff2;base64,{font})"
 
-    return re.sub(r'url\("(\.\./fonts/[\w.-]+)"\)', inside, (folder / "loupe.css").read_text())
+    return re.sub(r'url\("(\.\./fonts/[\w.-]+)"\)', inside, sheets)

@@ -6,8 +6,8 @@ from pathlib import Path
 from nicegui import app, ui
 
 ASSETS_URL = "/assets"
-STYLES = ("loupe", "reading")
-SCRIPTS = ("loupe", "strip")
+STYLES = ("loupe", "reading", "runs")
+SCRIPTS = ("loupe", "strip", "compare")
 
 
 def assets_folder() -> Path:

@@ -124,11 +124,18 @@ class _Warning(_Loose):
     message: Words = ""
 
 
+class _Turn(_Loose):
+    role: Words
+    first: Annotated[int, Field(ge=0, lt=MAX_POSITIONS)]
+    last: Annotated[int, Field(ge=0, lt=MAX_POSITIONS)]
+
+
 class _Metadata(_Loose):
     layer: Annotated[int, Field(ge=0, lt=MAX_LAYER)] | None = None
     tokens: Annotated[list[_Token | Words], Field(max_length=MAX_POSITIONS)] | None = None
     fve_denominator: _Denominator | None = None
     warnings: list[_Warning] = []
+    turns: list[_Turn] = []
     request: dict[str, Any] | None = None
     fingerprints: dict[str, Any] | None = None
 

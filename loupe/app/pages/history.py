@@ -1,0 +1,291 @@
+"""`/history`: every run that was kept. Search as you type, filter, sort, compare, rename, delete with undo, restore,
+import. What is shown is in the address, so that every list is a link.
+"""
+
+import html
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Annotated, Any
+
+from fastapi import FastAPI
+from fastapi import Query as Asked
+from nicegui import background_tasks, events, ui
+
+from loupe.app.errors import ImportRefused
+from loupe.app.pages import run_actions
+from loupe.app.pages.frame import PATIENCE_S, Problem, frame, workspace_of
+from loupe.app.pages.history_table import LIMIT, Query, table_html
+from loupe.app.pages.links import link
+from loupe.app.pages.run_actions import named
+from loupe.app.pages.states import Way, empty_html
+from loupe.app.plain import plain
+from loupe.app.services.runs import SAMPLE
+from loupe.app.workspace import Workspace
+from loupe.storage.errors import NotFound
+from loupe.storage.records import Page
+from loupe.storage.repos.run_queries import SORTABLE
+from loupe.storage.repos.runs import RunRecord
+from loupe.storage.rows import WorkState
+
+Text = Annotated[str, Asked(max_length=200)]
+ACT = """(e) => {
+  const t = e.target.closest('[data-act]');
+  if (t) emit({ act: t.dataset.act, id: t.dataset.id });
+}"""
+
+
+def register(api: FastAPI) -> None:
+    """Add the page."""
+
+    @ui.page("/history", response_timeout=PATIENCE_S)
+    async def history(
+        search: Text = "",
+        model: Text = "",
+        author: Text = "",
+        state: Text = "",
+        deleted: bool = False,
+        sort_by: Annotated[str, Asked(alias="sortBy", max_length=40)] = "created_at",
+        order: Text = "desc",
+        page: int = 1,
+        compare: Text = "",
+        undo: Text = "",
+    ) -> None:
+        wanted = Query(
+            search=search,
+            model=model,
+            author=author,
+            state=state if state in set(WorkState) else "",
+            deleted=deleted,
+            sort_by=sort_by if sort_by in SORTABLE else "created_at",
+            order=order if order in ("asc", "desc") else "desc",
+            page=max(1, page),
+            compare=compare,
+        )
+        workspace = workspace_of(api)
+        with frame(workspace, "analysis", "History") as problem:
+            await HistoryPage(workspace, wanted, problem).build(undo)
+
+
+class HistoryPage:
+    """One open page: what is asked for, and which runs are marked to be compared."""
+
+    def __init__(self, workspace: Workspace, query: Query, problem: Problem) -> None:
+        self.workspace = workspace
+        self.query = query
+        self.problem = problem
+        self.chosen: list[str] = [query.compare] if query.compare else []
+        self._asked = 0
+        self._pages = 1
+
+    async def build(self, undo: str) -> None:
+        """Lay the page out and show the list."""
+        ui.html("History", tag="h1", sanitize=False).classes("lede")
+        self._tools(await self.workspace.runs.rows.choices())
+        self.said = ui.element("div").classes("said-bar").props("role=status aria-live=polite data-testid=history-said")
+        self.table = ui.html("", sanitize=False).classes("panel scroll")
+        self.table.on("click", self._act, js_handler=ACT)
+        self._pager()
+        client = ui.context.client
+        keys = ("runs", "queue")
+        stops = [self.workspace.bridge.subscribe(key, lambda _: self._changed(client)) for key in keys]
+        client.on_delete(lambda: [stop() for stop in stops])
+        await self._show()
+        if undo:
+            await self._offer_undo(undo)
+        elif self.chosen:
+            await self._say_chosen()
+
+    def _tools(self, choices: dict[str, dict[str, int]]) -> None:
+        with ui.element("div").classes("tools"):
+            field = ui.input(placeholder="Search names, texts and models", value=self.query.search)
+            field.props('outlined dense clearable debounce=150 type=search aria-label="Search runs"')
+            field.props("data-testid=history-search").classes("grow")
+            field.on_value_change(lambda e: self._ask(search=(e.value or "")[:200]))
+            for name in ("model", "author", "state"):
+                self._filter(name, choices[name])
+            bin_switch = ui.switch("Deleted", value=self.query.deleted).props("data-testid=history-deleted dense")
+            bin_switch.on_value_change(lambda e: self._ask(deleted=bool(e.value)))
+            self._import_button()
+
+    def _filter(self, name: str, counts: dict[str, int]) -> None:
+        known = {value: f"{plain(value, 40)} ({count})" for value, count in sorted(counts.items()) if value}
+        chosen = getattr(self.query, name)
+        if chosen and chosen not in known:
+            known[chosen] = plain(chosen, 40)
+        label = {"model": "Model", "author": "By", "state": "State"}[name]
+        select = ui.select({"": f"{label}: all", **known}, value=chosen)
+        select.props(f'outlined dense options-dense aria-label="{label}" data-testid=history-{name}')
+        select.on_value_change(lambda e: self._ask(**{name: e.value or ""}))
+
+    def _import_button(self) -> None:
+        limit = int(self.workspace.settings.max_import_mb * 2**20)
+        upload = ui.upload(on_upload=self._take_in, auto_upload=True, max_file_size=limit, on_rejected=self._too_large)
+        upload.props('accept=".json,.jsonl,.csv,.parquet,.txt" data-testid=import-file').classes("unseen")
+        button = ui.button("Import", icon="upload_file", color=None).classes("quiet")
+        button.props('flat no-caps data-testid=import title="JSON, JSONL, CSV, Parquet, or the older viewer\'s JSONL"')
+        button.on("click", js_handler=f"() => getElement({upload.id}).pickFiles()")
+        self.upload = upload
+
+    def _pager(self) -> None:
+        with ui.element("nav").classes("pager").props('aria-label="Pages"'):
+            self.before = _flat("Newer", lambda: self._turn(-1), "page-before")
+            self.where = ui.html("", sanitize=False).classes("num soft").props("data-testid=history-count")
+            self.after = _flat("Older", lambda: self._turn(1), "page-after")
+
+    async def _turn(self, by: int) -> None:
+        await self._ask(page=min(max(1, self.query.page + by), self._pages))
+
+    async def _ask(self, **changes: Any) -> None:
+        self.query = replace(self.query, **({"page": 1} | changes))
+        ui.navigate.history.replace(self.query.path)
+        await self._show()
+
+    def _changed(self, client: Any) -> None:
+        """Something was kept, renamed or deleted, here or elsewhere."""
+        if not client.is_deleted:
+            background_tasks.create(self._show(), name="history", context=client)
+
+    async def _show(self) -> None:
+        """Draw the list; an answer that a later question overtook is dropped."""
+        self._asked += 1
+        mine = self._asked
+        page = await self.workspace.runs.list(**self.query.filters)
+        if mine != self._asked:
+            return
+        self._pages = max(1, -(-page.total // LIMIT))
+        self.table.set_content(table_html(page, self.query, self.chosen) if page.items else self._nothing())
+        self._count(page)
+
+    def _count(self, page: Page[RunRecord]) -> None:
+        first = (page.page - 1) * page.limit + 1
+        last = first + len(page.items) - 1
+        told = f"{first:,}–{last:,} of {page.total:,}" if page.items else "0 runs"
+        self.where.set_content(told)
+        self.before.set_enabled(page.page > 1)
+        self.after.set_enabled(page.has_next)
+
+    def _nothing(self) -> str:
+        if self.query.deleted:
+            days = self.workspace.runs.kept_days
+            said = empty_html(
+                "Nothing is deleted", f"A deleted run waits here for {days:g} days and can be brought back."
+            )
+        elif self.query.path != "/history":
+            said = empty_html(
+                "No run fits", "Fewer words or other filters find more.", (Way("All runs", link("/history")),)
+            )
+        else:
+            said = empty_html(
+                "No run is kept yet",
+                "Every text that you analyse is kept here with all that is needed to repeat it.",
+                (Way("Analyse a text", link("/")),),
+            )
+        return f'<div class="look empty" data-testid="state-empty">{said}</div>'
+
+    async def _act(self, event: events.GenericEventArguments) -> None:
+        asked = event.args if isinstance(event.args, dict) else {}
+        act, id = str(asked.get("act")), str(asked.get("id"))
+        if act == "sort" and id in SORTABLE:
+            turned = self.query.sorted_by(id)
+            await self._ask(sort_by=turned.sort_by, order=turned.order)
+        elif act == "pick":
+            await self._pick(id)
+        elif act in ("rename", "delete", "purge", "restore"):
+            await self._change(act, id)
+
+    async def _change(self, act: str, id: str) -> None:
+        runs = self.workspace.runs
+        record = await runs.get(id)
+        if act == "rename":
+            await run_actions.rename(self.workspace, record)
+        elif act == "restore":
+            await runs.restore(id)
+            self._say(f"{named(record.name)} is back.")
+        elif await run_actions.delete(self.workspace, record, forever=act == "purge") and act == "delete":
+            await self._offer_undo(id)
+        await self._show()
+
+    async def _offer_undo(self, id: str) -> None:
+        try:
+            record = await self.workspace.runs.get(id)
+        except NotFound:
+            return
+        if record.deleted_at is None:
+            return
+
+        async def undo() -> None:
+            await self.workspace.runs.restore(id)
+            self._say(f"{named(record.name)} is back.")
+            await self._show()
+
+        self._say(f"{named(record.name)} is deleted.", ("Undo", undo, "undo"))
+
+    async def _pick(self, id: str) -> None:
+        if id in self.chosen:
+            self.chosen.remove(id)
+        else:
+            self.chosen = [*self.chosen[-1:], id]
+        if len(self.chosen) == 2:
+            ui.navigate.to(f"/compare?a={self.chosen[0]}&b={self.chosen[1]}")
+            return
+        await self._say_chosen()
+        await self._show()
+
+    async def _say_chosen(self) -> None:
+        if not self.chosen:
+            self._say("")
+            return
+        id = self.chosen[0]
+        name = id.removeprefix(SAMPLE) if id.startswith(SAMPLE) else (await self.workspace.runs.get(id)).name
+        self._say(f"Choose a second run to compare with {named(name)}.", ("Never mind", self._unpick, "unpick"))
+
+    async def _unpick(self) -> None:
+        self.chosen = []
+        self.query = replace(self.query, compare="")
+        self._say("")
+        await self._ask()
+
+    def _say(self, markup: str, way: tuple[str, Callable[[], Any], str] | None = None) -> None:
+        self.said.clear()
+        with self.said:
+            if markup:
+                ui.html(markup, sanitize=False)
+            if way:
+                label, act, mark = way
+                _flat(label, act, mark)
+
+    async def _take_in(self, event: events.UploadEventArguments) -> None:
+        self.upload.reset()
+        self.problem.clear()
+        content = await event.file.read()
+        try:
+            taken = await self.workspace.runs.take_in(content, event.file.name, by=run_actions.visitor())
+        except ImportRefused as refused:
+            self.problem.show(refused)
+            self._say(refused_html(refused))
+            return
+        if len(taken) == 1:
+            ui.navigate.to(f"/runs/{taken[0].id}")
+            return
+        self._say(f"{len(taken)} runs are imported.")
+        await self._show()
+
+    def _too_large(self) -> None:
+        limit = self.workspace.settings.max_import_mb
+        self._say(f"This file is larger than {limit:g} MiB, or of another kind than JSON, JSONL, CSV or Parquet.")
+
+
+def refused_html(refused: ImportRefused) -> str:
+    """Every line that is wrong with a file, and what is."""
+    items = "".join(
+        f"<li>{_where(each)}{html.escape(plain(each['problem'], 300))}</li>" for each in refused.details["lines"]
+    )
+    return f'<ul class="wrong-lines" data-testid="import-lines">{items}</ul>' if items else ""
+
+
+def _where(wrong: dict[str, Any]) -> str:
+    return f"line {wrong['line']}: " if wrong["line"] else ""
+
+
+def _flat(label: str, act: Callable[[], Any], mark: str) -> ui.button:
+    return ui.button(label, on_click=act, color=None).classes("quiet").props(f"flat no-caps dense data-testid={mark}")
