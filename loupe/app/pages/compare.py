@@ -14,7 +14,7 @@ from nicegui import background_tasks, events, ui
 from loupe.app.errors import AppError, NotFound, describe
 from loupe.app.pages import compare_view as view
 from loupe.app.pages.frame import PATIENCE_S, Problem, frame, workspace_of
-from loupe.app.pages.links import link
+from loupe.app.pages.links import address, link
 from loupe.app.pages.numbers import seconds
 from loupe.app.pages.states import Way, empty, failed, partial_html
 from loupe.app.services.comparison import Comparison, Kind, Place, compare, word_diff
@@ -209,7 +209,7 @@ class ComparePage:
         ui.run_javascript(f"loupe.compare.mark({index})")
         if note:
             where = f"position={place.a}" if place.a is not None else f"positionB={place.b}"
-            ui.navigate.history.replace(f"/compare?a={self.ids[0]}&b={self.ids[1]}&{where}")
+            ui.navigate.history.replace(address(f"/compare?a={self.ids[0]}&b={self.ids[1]}&{where}"))
 
 
 def differing(found: Comparison, only: bool) -> list[tuple[int, Place]]:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import psutil
 from nicegui import ui
 
+from loupe.app.pages.links import link
 from loupe.app.pages.numbers import size
 from loupe.app.services.engine import EngineState
 from loupe.app.workspace import Workspace
@@ -40,7 +41,7 @@ def chip_html(state: DeviceState) -> str:
     """The chip as markup; everything is escaped."""
     detail = html.escape(state.detail, quote=True)
     return (
-        f'<a class="chip {state.look}" href="/system" title="{detail}"><span class="dot"></span>'
+        f'<a class="chip {state.look}" href="{link("/system")}" title="{detail}"><span class="dot"></span>'
         f'<span class="num">{_parts_html(state.text)}</span></a>'
     )
 

@@ -21,6 +21,7 @@ from pydantic import ValidationError
 from loupe.app.errors import AppError, NotReady, answer_for, describe
 from loupe.app.pages.device_chip import device_chip
 from loupe.app.pages.keyboard import key_map
+from loupe.app.pages.links import link
 from loupe.app.pages.theme import ASSETS_URL
 from loupe.app.workspace import Workspace
 from loupe.engine.errors import LoupeError
@@ -120,14 +121,15 @@ def frame(workspace: Workspace, active: str, title: str = "", *, layout: str = "
 
 def _brand_html() -> str:
     return (
-        f'<a class="brand" href="/" data-testid="home" aria-label="Loupe, home">'
-        f'<img src="{ASSETS_URL}/icons/loupe.svg" alt="" width="26" height="26">Loupe</a>'
+        f'<a class="brand" href="{link("/")}" data-testid="home" aria-label="Loupe, home">'
+        f'<img src="{link(ASSETS_URL + "/icons/loupe.svg")}" alt="" width="26" height="26">Loupe</a>'
     )
 
 
 def _navigation_html(active: str) -> str:
     links = "".join(
-        f'<a href="{path}" data-testid="nav-{noun}"{_current(noun == active)}>{name}</a>' for noun, name, path in NOUNS
+        f'<a href="{link(path)}" data-testid="nav-{noun}"{_current(noun == active)}>{name}</a>'
+        for noun, name, path in NOUNS
     )
     return f'<nav class="nouns" aria-label="Main">{links}</nav>'
 

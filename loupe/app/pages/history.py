@@ -15,7 +15,7 @@ from loupe.app.errors import ImportRefused
 from loupe.app.pages import run_actions
 from loupe.app.pages.frame import PATIENCE_S, Problem, frame, workspace_of
 from loupe.app.pages.history_table import LIMIT, Query, table_html
-from loupe.app.pages.links import link
+from loupe.app.pages.links import address, link
 from loupe.app.pages.run_actions import named
 from loupe.app.pages.states import Way, empty_html
 from loupe.app.plain import plain
@@ -137,7 +137,7 @@ class HistoryPage:
 
     async def _ask(self, **changes: Any) -> None:
         self.query = replace(self.query, **({"page": 1} | changes))
-        ui.navigate.history.replace(self.query.path)
+        ui.navigate.history.replace(address(self.query.path))
         await self._show()
 
     def _changed(self, client: Any) -> None:

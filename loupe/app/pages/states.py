@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from nicegui import ui
 
+from loupe.app.pages.links import link
 from loupe.app.pages.numbers import show
 
 
@@ -48,7 +49,7 @@ def partial(done: int, total: int, noun: str, why: str = "") -> ui.html:
 def empty_html(title: str, sentence: str, ways: Sequence[Way] = ()) -> str:
     """The empty look as markup."""
     links = "".join(
-        f'<li><a href="{html.escape(way.href, quote=True)}">{html.escape(way.name)}</a>'
+        f'<li><a href="{link(way.href)}">{html.escape(way.name)}</a>'
         f"{f'<span>{html.escape(way.about)}</span>' if way.about else ''}</li>"
         for way in ways
     )

@@ -3,6 +3,7 @@
 import html
 from typing import Any
 
+from loupe.app.pages.links import link
 from loupe.app.pages.numbers import seconds, show
 from loupe.app.pages.run_view import RunView
 from loupe.app.pages.scales import Scale
@@ -95,15 +96,15 @@ def _warning(warning: dict[str, Any]) -> str:
 
 def _header(said: str, title: str, facts: list[str], path: str, samples: list[dict[str, str]]) -> str:
     links = "".join(
-        f'<a class="pick" href="/samples/{html.escape(s["id"], quote=True)}" data-testid="sample" '
+        f'<a class="pick" href="{link("/samples/" + s["id"])}" data-testid="sample" '
         f'aria-current="{"true" if path == "/samples/" + s["id"] else "false"}">{html.escape(s["title"])}</a>'
         for s in samples
     )
     picks = f'<nav class="runs" aria-label="Sample runs">{links}</nav>' if links else ""
-    link = f'<a href="{html.escape(path, quote=True)}" data-testid="permalink">permalink</a>'
+    permalink = f'<a href="{link(path)}" data-testid="permalink">permalink</a>'
     told = "".join(f"<span>{fact}</span>" for fact in facts)
     return (
         f'<div class="head-line"><span class="overline" data-testid="run-kind">{html.escape(said)}</span>{picks}</div>'
         f'<div class="titled"><h2 data-testid="run-title">{html.escape(title)}</h2></div>'
-        f'<div class="facts num" data-testid="facts">{told}<span>{link}</span></div>'
+        f'<div class="facts num" data-testid="facts">{told}<span>{permalink}</span></div>'
     )

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from nicegui import app, ui
 
+from loupe.app.pages.links import link, serve_under
+
 ASSETS_URL = "/assets"
 STYLES = ("loupe", "reading", "runs")
 SCRIPTS = ("loupe", "strip", "compare")
@@ -31,7 +33,8 @@ def install(root_path: str = "") -> None:
     version = int(
         max(p.stat().st_mtime for p in assets_folder().rglob("*") if p.is_file() and "starter" not in p.parts)
     )
-    assets = root_path + ASSETS_URL
+    serve_under(root_path)
+    assets = link(ASSETS_URL)
     ui.add_head_html(
         f'<link rel="preload" href="{assets}/fonts/inter-latin-wght-normal.woff2" as="font" crossorigin>'
         f'<link rel="preload" href="{assets}/fonts/source-serif-4-latin-wght-normal.woff2" as="font" crossorigin>'
