@@ -1,6 +1,6 @@
 """`loupe starter build`: from a seed to `assets/starter`, in stages that survive being killed.
 
-    tokenizer -> language_model -> examples -> (verbalizer | reconstructors) -> refinement
+    tokenizer -> binding_model -> language_model -> examples -> (verbalizer | reconstructors) -> refinement
               -> (improvement | samples -> adapted reconstructors) -> second_improvement -> assembly
 
 What does not need each other trains side by side, each in a process of its own on half of the cores. Every stage
@@ -26,7 +26,7 @@ from loupe.engine.nla.training.reconstructor import ReconstructorRecipe
 from loupe.engine.nla.training.verbalizer import VerbalizerRecipe
 from loupe.engine.starter import nla_stages, stages
 from loupe.engine.starter.assembly import assemble
-from loupe.engine.starter.language_model import LanguageModelRecipe
+from loupe.engine.starter.language_model import LanguageModelRecipe, SettlingRecipe
 from loupe.engine.starter.score import Sizes
 from loupe.engine.starter.stages import StageProgress, Workshop
 
@@ -42,7 +42,8 @@ class Plan:
     """
 
     tokenizer_documents: int = 20_000
-    language_model: LanguageModelRecipe = field(default_factory=LanguageModelRecipe)
+    binding_model: LanguageModelRecipe = field(default_factory=LanguageModelRecipe)
+    language_model: SettlingRecipe = field(default_factory=SettlingRecipe)
     first_example: int = 100_000_000  # documents the language model is not trained on
     documents: int = 11_000
     reconstructor: ReconstructorRecipe = field(default_factory=lambda: ReconstructorRecipe(seed=1))
@@ -62,10 +63,15 @@ class Plan:
     def scaled(self, scale: float) -> Plan:
         if scale == 1:
             return self
+        binding_model = replace(
+            self.binding_model,
+            documents=max(64, int(self.binding_model.documents * scale)),
+            held_out=max(12, int(self.binding_model.held_out * scale)),
+            tokens=int(self.binding_model.tokens * scale),
+        )
         language_model = replace(
             self.language_model,
             documents=max(64, int(self.language_model.documents * scale)),
-            held_out=max(12, int(self.language_model.held_out * scale)),
             tokens=int(self.language_model.tokens * scale),
         )
         by_tokens = ("reconstructor", "second_reconstructor", "verbalizer", "refinement", "adaptation")
@@ -73,6 +79,7 @@ class Plan:
         return replace(
             self,
             tokenizer_documents=max(300, int(self.tokenizer_documents * scale)),
+            binding_model=binding_model,
             language_model=language_model,
             documents=max(16, int(self.documents * scale)),
             samples=max(16, int(self.samples * scale)),
@@ -97,12 +104,11 @@ class Plan:
                 "second_improvement",
             )
         }
-        language_model = replace(
-            self.language_model, seed=self.language_model.seed + 1_000 * seed, first_document=1_000_000 * seed
-        )
-        return replace(
-            self, language_model=language_model, first_example=self.first_example + 1_000_000 * seed, **moved
-        )
+        for name in ("binding_model", "language_model"):
+            recipe = getattr(self, name)
+            first = recipe.first_document + 1_000_000 * seed
+            moved[name] = replace(recipe, seed=recipe.seed + 1_000 * seed, first_document=first)
+        return replace(self, first_example=self.first_example + 1_000_000 * seed, **moved)
 
 
 def run_stage(name: str, workshop: Workshop, plan: Plan) -> Iterator[StageProgress]:
@@ -110,8 +116,11 @@ def run_stage(name: str, workshop: Workshop, plan: Plan) -> Iterator[StageProgre
     match name:
         case "tokenizer":
             return stages.tokenizer(workshop, plan.tokenizer_documents)
+        case "binding_model":
+            return stages.binding_model(workshop, plan.binding_model)
         case "language_model":
-            return stages.language_model(workshop, plan.language_model, gated=plan.gated)
+            block, held_out = plan.binding_model.read_block, plan.binding_model.held_out
+            return stages.language_model(workshop, block, held_out, plan.language_model, gated=plan.gated)
         case "examples":
             return nla_stages.examples(workshop, plan.first_example, plan.documents)
         case "reconstructor" | "second_reconstructor":
@@ -148,7 +157,7 @@ def build_starter(
     keep_freed_memory()
     work.mkdir(parents=True, exist_ok=True)
     workshop, plan = Workshop(work), Plan().seeded(seed).scaled(scale)
-    for name in ("tokenizer", "language_model", "examples"):
+    for name in ("tokenizer", "binding_model", "language_model", "examples"):
         finish_stage(name, workshop, plan, on_progress)
     _side_by_side((("verbalizer",), ("reconstructor", "second_reconstructor")), workshop, plan, on_progress)
     finish_stage("refinement", workshop, plan, on_progress)

@@ -44,7 +44,7 @@ MARK_CLASS = {
     "mood": "a feeling", "turn": "a turn mark",
 }  # fmt: skip
 CONFIDENCE = ((0.85, "surely"), (0.5, "probably"), (0.25, "perhaps"), (0.0, "open, say"))
-QUOTE_WORDS = 6
+QUOTE_WORDS = 5
 WORTH_NAMING = 0.04  # probability of a next token from which an explanation mentions it
 
 

@@ -13,11 +13,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from safetensors.torch import load_file, save_file
+
+from loupe.engine.models.loading import load_model
+from loupe.engine.nla.training.export import save_model
 from loupe.engine.starter import language_model as lm
 from loupe.engine.starter.binding import GATE, measure_binding
-from loupe.engine.starter.corpus import HELD_OUT_SEED, make_rows
+from loupe.engine.starter.corpus import HELD_OUT_SEED, Row, make_rows
 from loupe.engine.starter.explanations import explain
 from loupe.engine.starter.tokenizer import train_tokenizer
 from loupe.engine.starter.world import lexicon
@@ -90,25 +94,44 @@ def load_tokenizer(workshop: Workshop):
     return AutoTokenizer.from_pretrained(workshop.result("tokenizer"))
 
 
-def language_model(
-    workshop: Workshop, recipe: lm.LanguageModelRecipe, *, gated: bool = True
-) -> Iterator[StageProgress]:
-    """Train the language model and hold it to the binding gate. Raises `GateFailed`."""
+def binding_model(workshop: Workshop, recipe: lm.LanguageModelRecipe) -> Iterator[StageProgress]:
+    """Train a language model that carries names and things, with the heads that read the story's state."""
     words = load_tokenizer(workshop)
     rows = make_rows(words, range(recipe.first_document, recipe.first_document + recipe.documents))
     held_out = make_rows(words, range(HELD_OUT_SEED, HELD_OUT_SEED + recipe.held_out), genre="story")
     model = lm.new_model(recipe, len(words), words.eos_token_id, words.pad_token_id)
-    stream = lm.train(model, words, rows, recipe, workshop.checkpoint("language_model"), held_out)
-    for step, steps, loss, measures in stream:
-        measures["loss"] = loss
-        if step % 200 == 0 or step == steps:
-            measures |= measure_binding(model, words, held_out)
-        yield StageProgress("language_model", step, steps, measures)
+    reading = lm.new_reading_heads(model, words, recipe.read_block)
+    stream = lm.train(model, words, reading, rows, recipe, workshop.checkpoint("binding_model"), held_out)
+    yield from _measured("binding_model", stream, model, words, held_out)
+    with workshop.publishing("binding_model") as folder:
+        save_model(model, words, folder)
+        (folder / "heads").mkdir()
+        save_file(reading.state_dict(), folder / "heads/reading.safetensors")
+
+
+def language_model(
+    workshop: Workshop, layer: int, held_out_documents: int, recipe: lm.SettlingRecipe, *, gated: bool = True
+) -> Iterator[StageProgress]:
+    """Settle the binding model and hold it to the binding gate. Raises `GateFailed`."""
+    words, start = load_tokenizer(workshop), workshop.result("binding_model")
+    rows = make_rows(words, range(recipe.first_document, recipe.first_document + recipe.documents))
+    held_out = make_rows(words, range(HELD_OUT_SEED, HELD_OUT_SEED + held_out_documents), genre="story")
+    model: Any = load_model(start, dtype="fp32").model.requires_grad_(True).train()
+    reading = lm.new_reading_heads(model, words, layer)
+    reading.load_state_dict(load_file(start / "heads/reading.safetensors"))
+    stream = lm.settle(model, words, reading, layer, rows, recipe, workshop.checkpoint("language_model"), held_out)
+    yield from _measured("language_model", stream, model, words, held_out)
     bound = measure_binding(model, words, held_out)
     short = {key: bound.get(key, 0.0) for key, floor in GATE.items() if bound.get(key, 0.0) < floor}
     if gated and short:
         raise GateFailed(f"The language model does not bind names well enough: {short}, needed {GATE}. Train longer.")
-    from loupe.engine.nla.training.export import save_model
-
     with workshop.publishing("language_model") as folder:
         save_model(model, words, folder)
+
+
+def _measured(name: str, stream: lm.Steps, model: Any, words: Any, held_out: list[Row]) -> Iterator[StageProgress]:
+    for step, steps, loss, measures in stream:
+        measures["loss"] = loss
+        if step % 200 == 0 or step == steps:
+            measures |= measure_binding(model, words, held_out)
+        yield StageProgress(name, step, steps, measures)

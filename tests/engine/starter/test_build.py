@@ -49,7 +49,15 @@ def test_a_build_leaves_public_folders_scores_samples_and_a_card(built):
     scores = json.loads((starter / "scores.json").read_text())
     assert set(scores) >= {"language_model", "binding", "reconstructor", "teacher_forced_loss", "greedy", "best_of_8"}
     assert f"{scores['greedy']['fve_nrm']:.3f}" in (starter / "README.md").read_text()
-    assert {"tokenizer", "language_model", "examples", "reconstructor", "verbalizer", "improvement"} <= stages
+    assert {
+        "tokenizer",
+        "binding_model",
+        "language_model",
+        "examples",
+        "reconstructor",
+        "verbalizer",
+        "improvement",
+    } <= stages
 
 
 def test_sample_runs_explain_every_token_of_a_held_out_story(built):
@@ -65,6 +73,7 @@ def test_building_again_repeats_no_finished_stage(built):
     again: list[StageProgress] = []
     for name in (
         "tokenizer",
+        "binding_model",
         "language_model",
         "examples",
         "reconstructor",
@@ -80,7 +89,8 @@ def test_a_model_that_does_not_bind_is_stopped_at_the_gate(built, tmp_path: Path
     from dataclasses import replace
 
     _, work, _ = built
-    (tmp_path / "tokenizer").symlink_to(work / "tokenizer")
+    for name in ("tokenizer", "binding_model"):
+        (tmp_path / name).symlink_to(work / name)
     plan = replace(Plan().scaled(0.0003), gated=True)
     with pytest.raises(GateFailed, match="does not bind"):
         finish_stage("language_model", Workshop(tmp_path), plan, lambda progress: None)
@@ -94,8 +104,10 @@ def test_a_lane_that_fails_ends_the_build_with_its_reason(tmp_path: Path):
 
 def test_another_seed_trains_on_other_documents_and_never_on_held_out_ones(tmp_path: Path):
     first, second = Plan(), Plan().seeded(1)
-    assert second.language_model.first_document >= first.language_model.documents
-    assert second.language_model.seed != first.language_model.seed
+    last = first.language_model.first_document + first.language_model.documents
+    for name in ("binding_model", "language_model"):
+        assert getattr(second, name).first_document >= last
+        assert getattr(second, name).seed != getattr(first, name).seed
     with pytest.raises(ValueError, match="held-out"):
         build_starter(tmp_path / "a", tmp_path / "b", seed=90)
 

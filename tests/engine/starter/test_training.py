@@ -1,6 +1,7 @@
 """Training the starter: copy heads copy, look-back heads look back, and an interrupted run continues bit by bit."""
 
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from loupe.engine.starter import language_model as lm
 from loupe.engine.starter.binding import measure_binding
 from loupe.engine.starter.corpus import STATE, UNKNOWN, batches, collate, make_rows
 from loupe.engine.starter.nla_examples import as_examples, make_cases
+from loupe.engine.starter.reading import NEARBY, NearbyHeads
 from loupe.engine.starter.stages import WORDS
 from loupe.engine.starter.starting_values import LOOK_BACK
 from loupe.engine.starter.tokenizer import MARKERS, train_tokenizer
@@ -118,7 +120,8 @@ def test_late_blocks_start_as_copy_heads(words):
 def test_an_interrupted_language_model_run_ends_bit_identical(words, rows, tmp_path: Path, monkeypatch):
     def run(checkpoint: Path, stop_after: int | None) -> dict[str, torch.Tensor]:
         model = new_model(words)
-        for step, *_ in lm.train(model, words, rows, RECIPE, checkpoint, rows[:2]):
+        reading = lm.new_reading_heads(model, words, RECIPE.read_block)
+        for step, *_ in lm.train(model, words, reading, rows, RECIPE, checkpoint, rows[:2]):
             if step == stop_after:
                 break
         return model.state_dict()
@@ -128,6 +131,38 @@ def test_an_interrupted_language_model_run_ends_bit_identical(words, rows, tmp_p
     run(tmp_path / "b.checkpoint", 6)
     resumed = run(tmp_path / "b.checkpoint", None)
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_settling_reads_nearby_tokens_where_they_are_and_continues_bit_identical(
+    words, rows, tmp_path: Path, monkeypatch
+):
+    recipe = lm.SettlingRecipe(tokens=6_000, tokens_per_step=500)
+
+    def run(checkpoint: Path, stop_after: int | None) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
+        model = new_model(words)
+        reading = lm.new_reading_heads(model, words, RECIPE.read_block)
+        stream = lm.settle(model, words, reading, RECIPE.read_block, rows, recipe, checkpoint, rows[:2])
+        taken = list(islice(stream, stop_after))
+        return model.state_dict(), taken[-1][-1]
+
+    monkeypatch.setattr(lm, "CHECKPOINT_EVERY", 4)
+    whole, measures = run(tmp_path / "a.checkpoint", None)
+    run(tmp_path / "b.checkpoint", 6)
+    resumed, _ = run(tmp_path / "b.checkpoint", None)
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    assert measures["reads_token+0"] > 0.5  # the token itself is in the residual stream from the start
+
+
+def test_nearby_heads_ask_for_the_token_at_their_offset(words, rows):
+    model = new_model(words)
+    heads = NearbyHeads(model)
+    ids = collate(rows[:2], words.pad_token_id).ids
+    embedded = heads.words[ids]
+    for number, offset in enumerate(NEARBY):
+        heads.maps[number].data.copy_(torch.eye(heads.words.shape[1]))
+        shown = embedded.roll(-offset, 1)
+        _, right = heads._read(shown, ids, words.pad_token_id, 1, number)
+        assert (right == 1) == (offset <= 0), offset  # the next token is sought with the vocabulary head's directions
 
 
 def test_binding_is_measured_at_names_and_things_that_come_back(words, rows):
