@@ -290,6 +290,31 @@ class SaeRow(Row, table=True):
     deleted_at: datetime | None = _moment(nullable=True)
 
 
+class PointRow(Row, table=True):
+    """One point of a training's curves, or one evaluation on held-out text."""
+
+    __table_args__ = (UniqueConstraint("job_id", "sae", "kind", "step"),)
+    number: int | None = Field(default=None, primary_key=True)
+    job_id: str = _reference("job.id", "CASCADE", nullable=False)
+    sae: str
+    kind: str
+    step: int
+    measured: dict[str, Any] = _json()
+
+
+class CheckpointRow(Row, table=True):
+    """A checkpoint that a training can go on from."""
+
+    number: int | None = Field(default=None, primary_key=True)
+    id: str = Field(unique=True)
+    job_id: str = _reference("job.id", "CASCADE", nullable=False)
+    step: int
+    artefact_id: str = _reference("artefact.id", nullable=False)
+    size: int
+    kept: bool
+    created_at: datetime = _moment()
+
+
 RUN_SEARCH = (
     "CREATE VIRTUAL TABLE run_search USING fts5(name, text, model, content='run', content_rowid='number')",
     "CREATE TRIGGER run_search_insert AFTER INSERT ON run BEGIN "

@@ -23,6 +23,7 @@ from loupe.storage.repos.models import Models
 from loupe.storage.repos.results import Results
 from loupe.storage.repos.runs import Runs
 from loupe.storage.repos.saes import Saes
+from loupe.storage.repos.trainings import Trainings
 from loupe.storage.reserve import Reserve
 from loupe.storage.schema import Migration, migrate
 
@@ -54,6 +55,7 @@ class Store:
     library: Library
     datasets: Datasets
     saes: Saes
+    trainings: Trainings
     started: StartReport
 
     async def keep(self, artefact: Artefact) -> ArtefactRecord:
@@ -124,5 +126,6 @@ async def _assembled(
         library=Library(database, now),
         datasets=Datasets(database, now),
         saes=Saes(database, now),
+        trainings=Trainings(database, now),
         started=StartReport(migration, await runs.sweep(), await jobs.sweep(), sweep),
     )
