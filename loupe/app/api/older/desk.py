@@ -43,7 +43,6 @@ class Desk:
         self.here = here
         self.talks = Talks(here)
         self.sockets: set[Tell] = set()
-        self._default: str | None = None
         self._owners: OrderedDict[str, tuple[str, AnalyzeOptions | None]] = OrderedDict()
         self._promises: OrderedDict[str, Promise] = OrderedDict()
         self._background: set[asyncio.Task] = set()
@@ -52,9 +51,7 @@ class Desk:
     @property
     def current(self) -> str:
         """The id of the model that requests without one get; empty when there is none."""
-        if self._default is None:
-            return next((m.id for m in older_models(self.here)), "")
-        return self._default
+        return self.here.groups.default if older_models(self.here) else ""
 
     def model(self, id: str | None) -> OlderModel:
         """The model asked for, or the default. Raises NotFound, NotReady when there is none at all."""
@@ -62,11 +59,11 @@ class Desk:
             raise NotReady("There is no model yet. Build the starter or download one.")
         return find_model(self.here, id or self.current)
 
-    async def switch(self, id: str) -> OlderModel:
+    async def switch(self, id: str, author: str = "") -> OlderModel:
         """Make a model the default, loaded; nobody's running request is touched. Raises NotFound, ModelError."""
         model = find_model(self.here, id)
         await self.here.models.preload(model.options())
-        self._default = model.id
+        await self.here.groups.set_default(model.id, author=author)
         return model
 
     def own(self, id: str, owner: str, asked: AnalyzeOptions | None = None) -> None:

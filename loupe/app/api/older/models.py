@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from loupe.app.errors import NotFound
-from loupe.app.services.catalogue import STARTER, ModelEntry
+from loupe.app.services.groups import Group, Pair
 from loupe.app.services.models import LoadedPair
 from loupe.app.services.options import AnalysisOptions
 from loupe.app.workspace import Workspace
@@ -13,13 +13,30 @@ from loupe.app.workspace import Workspace
 
 @dataclass(frozen=True, slots=True)
 class OlderModel:
-    """A pair that one may ask for by `model_id`; `asked` names its parts for `AnalysisOptions`."""
+    """A pair that one may ask for by `model_id`, and the group it is listed in."""
 
-    id: str
-    group_id: str
-    layer: int | None
-    base: ModelEntry
-    asked: dict[str, Any]
+    pair: Pair
+    group: Group
+
+    @property
+    def id(self) -> str:
+        """What `model_id` names."""
+        return self.pair.id
+
+    @property
+    def group_id(self) -> str:
+        """What `model_group` names."""
+        return self.group.id
+
+    @property
+    def layer(self) -> int | None:
+        """The block that is read."""
+        return self.pair.layer
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """The options that name this pair today."""
+        return {"model": self.pair.id}
 
     def options(self) -> AnalysisOptions:
         """A request that would use this pair."""
@@ -33,21 +50,24 @@ def device_of(here: Workspace) -> str:
 
 
 def older_models(here: Workspace) -> list[OlderModel]:
-    """Every pair that can be named, the starter's first."""
-    entries = {entry.id: entry for entry in here.catalogue.entries()}
-    found = []
-    if STARTER in entries:
-        layer = entries[f"{STARTER}/av"].layer
-        found.append(OlderModel(STARTER, STARTER, layer, entries[STARTER], {"model": STARTER}))
-    return found
+    """Every pair that can be used, the starter's first; one without a group makes a group with its base."""
+    groups, folders = here.groups.groups(), {entry.id for entry in here.catalogue.entries()}
+    usable = [pair for pair in here.groups.pairs() if not pair.problem and folders.issuperset(pair.folders)]
+    of = {id: group for group in reversed(groups) for id in group.pairs}
+    return [OlderModel(pair, of.get(pair.id) or _alone(pair, usable)) for pair in usable]
+
+
+def _alone(pair: Pair, pairs: Iterable[Pair]) -> Group:
+    beside = tuple(other.id for other in pairs if other.model == pair.model)
+    return Group(id=pair.model, name=pair.model, base=pair.model, pairs=beside)
 
 
 def find_model(here: Workspace, id: str) -> OlderModel:
     """The model, or the first one of the group, of this id. Raises NotFound."""
     known = older_models(here)
-    for model in known:
-        if id in (model.id, model.group_id):
-            return model
+    found = [m for m in known if m.id == id] or [m for m in known if m.group_id == id]
+    if found:
+        return found[0]
     raise NotFound(f"There is no model {id!r}. Known: {', '.join(m.id for m in known) or 'none'}.")
 
 
@@ -63,13 +83,13 @@ def model_json(here: Workspace, model: OlderModel, current: str) -> dict[str, An
     on_gpu = loaded and device_of(here).startswith("cuda")
     known = {
         "id": model.id,
-        "name": model.id,
-        "description": model.base.source,
+        "name": model.pair.name,
+        "description": model.pair.description or model.pair.source,
         "layer": model.layer,
         "visible": True,
         "backend_only": False,
-        "checkpoint_filename": model.id.rpartition("/")[2],
-        "checkpoint_full": model.id,
+        "checkpoint_filename": model.pair.verbalizer.rpartition("/")[2],
+        "checkpoint_full": model.pair.verbalizer,
         "is_loaded": loaded,
         "is_gpu_loaded": on_gpu,
         "is_cpu_cached": loaded and not on_gpu,
@@ -89,13 +109,13 @@ def _ids(models: Iterable[OlderModel]) -> list[str]:
 
 
 def _group(here: Workspace, models: list[OlderModel], current: str) -> dict[str, Any]:
-    base, rows = models[0].base, [model_json(here, model, current) for model in models]
+    group, rows = models[0].group, [model_json(here, model, current) for model in models]
     loaded = any(row["is_loaded"] for row in rows)
     return {
-        "group_id": models[0].group_id,
-        "group_name": models[0].group_id,
-        "description": base.source,
-        "base_model": base.id,
+        "group_id": group.id,
+        "group_name": group.name,
+        "description": group.description or group.source,
+        "base_model": group.base,
         "device_info": [device_of(here)] if loaded else [],
         "is_cpu_cached": any(row["is_cpu_cached"] for row in rows),
         "visible": True,

@@ -204,7 +204,7 @@ async def _list_groups(line: Line, _: Message) -> None:
 
 
 async def _switch(line: Line, message: Message) -> None:
-    done = await switched(line.older, _id(message, "model_id"))
+    done = await switched(line.older, _id(message, "model_id"), line.who.name)
     line.tell({"type": "model_switch_complete"} | done)
     line.older.broadcast(model_groups(line.older))
 

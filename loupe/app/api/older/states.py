@@ -48,12 +48,12 @@ def _why(live: LiveRun | None, record: RunRecord) -> str:
 async def run_result(here: Workspace, record: RunRecord, asked: AnalyzeOptions | None) -> dict[str, Any]:
     """The result of a finished run under the older names."""
     result = await here.analyses.result(record.id)
-    request = record.request
+    request, pair = record.request, here.groups.find_pair(record.model)
     about = {
         "model_id": record.model,
-        "encoder_decoder_model": request.get("verbalizer") or f"{record.model}/av",
-        "shared_base_model": record.model,
-        "donor_model": request.get("donor"),
+        "encoder_decoder_model": request.get("verbalizer") or (pair.verbalizer if pair else None),
+        "shared_base_model": pair.model if pair else record.model,
+        "donor_model": request.get("donor") or (pair.donor if pair else None),
         "request_id": record.id,
     }
     structured = asked.return_structured if asked else True

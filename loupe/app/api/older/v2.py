@@ -88,15 +88,15 @@ async def info(id: str, here: Here, older: TheDesk) -> dict[str, Any]:
 
 
 @router.post("/models/switch")
-async def switch(body: ModelBody, older: TheDesk) -> dict[str, Any]:
+async def switch(body: ModelBody, older: TheDesk, who: Who) -> dict[str, Any]:
     """Make a model the default for requests that name none. Requests that run are not touched."""
-    return await switched(older, body.model_id)
+    return await switched(older, body.model_id, who.name)
 
 
 @router.post("/switch")
-async def switch_too(body: ModelBody, older: TheDesk) -> dict[str, Any]:
+async def switch_too(body: ModelBody, older: TheDesk, who: Who) -> dict[str, Any]:
     """The same as `/models/switch`."""
-    return await switched(older, body.model_id)
+    return await switched(older, body.model_id, who.name)
 
 
 @router.post("/models/load")
@@ -133,13 +133,13 @@ async def clear(device: str, here: Here) -> dict[str, Any]:
     return await cleared(here)
 
 
-async def switched(older: Desk, id: str) -> dict[str, Any]:
+async def switched(older: Desk, id: str, author: str) -> dict[str, Any]:
     """Switch, and tell every socket how it goes. Raises NotFound, ModelError."""
     group = find_model(older.here, id).group_id
     about = {"group_id": group, "source_group_id": older.model(None).group_id, "device": device_of(older.here)}
     older.broadcast({"type": "group_switch_status", "status": "starting"} | about)
     try:
-        model = await older.switch(id)
+        model = await older.switch(id, author)
     except Exception as error:
         older.broadcast({"type": "group_switch_status", "status": "failed", "error": str(error)} | about)
         raise
@@ -199,7 +199,7 @@ def system_state(here: Workspace, older: Desk) -> dict[str, Any]:
 
 def memory(here: Workspace) -> dict[str, Any]:
     """Bytes of the loaded models' weights, the bound on them, and the accelerator's own numbers."""
-    used = sum(pair.size for pair in here.models.loaded)
+    used = sum(part.size for part in here.models.parts)
     stats = gpu_stats(here)
     own = {k: v for k, v in stats.items() if k.startswith("memory_")}
     return {"models_bytes": used, "models_limit_bytes": here.settings.model_memory_mb * 2**20} | own
