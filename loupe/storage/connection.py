@@ -1,5 +1,13 @@
-"""How a connection to the database is set up."""
+"""How a connection to the database is set up, and why nobody can be cancelled in the middle of a transaction."""
 
+import asyncio
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import aiosqlite
 from sqlalchemy import Connection, Engine, event
 
 BUSY_TIMEOUT_S = 5.0
@@ -33,3 +41,47 @@ def prepare(engine: Engine, pragmas: tuple[str, ...] = PRAGMAS, busy_timeout_s: 
     def begin(connection: Connection) -> None:
         is_readonly = connection.get_execution_options().get("readonly", False)
         connection.exec_driver_sql("BEGIN" if is_readonly else "BEGIN IMMEDIATE")
+
+
+_held: ContextVar[list[bool] | None] = ContextVar("cancellations held back", default=None)
+
+
+@contextmanager
+def patient() -> Iterator[None]:
+    """Hold cancellation back until the block ends.
+
+    A task that is cancelled inside a transaction would otherwise leave its connection to be closed some time later,
+    with the database locked until then.
+    """
+    held: list[bool] = []
+    token = _held.set(held)
+    try:
+        yield
+    finally:
+        _held.reset(token)
+        if held:
+            raise asyncio.CancelledError
+
+
+class PatientConnection(aiosqlite.Connection):
+    """A connection whose calls run to their end inside `patient`; the cancellation is told when the block ends."""
+
+    async def _execute(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        call = super()._execute(fn, *args, **kwargs)
+        if (held := _held.get()) is None:
+            return await call
+        running = asyncio.ensure_future(call)
+        while True:
+            try:
+                return await asyncio.shield(running)
+            except asyncio.CancelledError:
+                if running.cancelled():
+                    raise
+                held.append(True)
+
+
+async def connect(database: str, **options: Any) -> PatientConnection:
+    """Open a connection; SQLAlchemy gives the options."""
+    connection = PatientConnection(lambda: sqlite3.connect(database, **options), iter_chunk_size=64)
+    connection._thread.daemon = True  # as SQLAlchemy does: a forgotten connection must not keep the process alive
+    return await connection

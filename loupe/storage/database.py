@@ -15,7 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 
 from loupe.storage.complaints import understood
-from loupe.storage.connection import BUSY_TIMEOUT_S, prepare
+from loupe.storage.connection import BUSY_TIMEOUT_S, connect, patient, prepare
 from loupe.storage.errors import StoreFull
 
 Result = TypeVar("Result")
@@ -33,7 +33,9 @@ class Database:
     ):
         self.path = path
         self._on_full = on_full
-        self._engine = create_async_engine(f"sqlite+aiosqlite:///{path}", json_serializer=_to_json)
+        self._engine = create_async_engine(
+            f"sqlite+aiosqlite:///{path}", json_serializer=_to_json, connect_args={"async_creator_fn": connect}
+        )
         prepare(self._engine.sync_engine, busy_timeout_s=busy_timeout_s)
         reading = self._engine.execution_options(readonly=True)
         self._writers = async_sessionmaker(self._engine, expire_on_commit=False)
@@ -44,17 +46,18 @@ class Database:
     async def write(self) -> AsyncIterator[AsyncSession]:
         """A transaction that is committed when the block ends, and undone when it raises.
 
-        Never await the engine, the network or a person inside. Raises StoreBusy, StoreFull, CorruptDatabase.
+        A task that is cancelled inside the block learns of it at the end, after the commit. Never await the engine, the
+        network or a person inside. Raises StoreBusy, StoreFull, CorruptDatabase.
         """
         async with self._turn:
-            with understood(self.path):
+            with understood(self.path), patient():
                 async with self._writers() as session, session.begin():
                     yield session
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncSession]:
         """A view of the last commit that does not change during the block. Raises StoreBusy, CorruptDatabase."""
-        with understood(self.path):
+        with understood(self.path), patient():
             async with self._readers() as session, session.begin():
                 yield session
 

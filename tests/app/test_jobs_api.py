@@ -21,6 +21,7 @@ from tests.app.conftest import TEXT
 @pytest.fixture
 async def waiting(workspace: Workspace) -> AsyncIterator[LiveJob]:
     """A job of Ada's that waits until it is stopped."""
+
     async def work(live: LiveJob) -> None:
         live.report(3, 7, "waiting")
         await asyncio.Event().wait()
@@ -98,7 +99,7 @@ def test_the_command_line_has_the_same_levers(
     for name, value in {"HOME": settings.home, "STARTER_DIR": settings.starter_dir, "THREADS": 1}.items():
         monkeypatch.setenv(f"LOUPE_{name}", str(value))
     _, made = run_cli(capsys, "analyze", TEXT, "--max-new-tokens", "3", "--positions", "99")
-    assert made["error"]["code"] == "bad_positions"
+    assert made["error"]["code"] == "bad_positions", made
     _, listed = run_cli(capsys, "jobs", "list", "--state", "failed")
     (job,) = listed["data"]
     assert (job["kind"], job["actions"]) == ("analysis", ["retry"])

@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -217,3 +217,38 @@ async def test_closing_leaves_one_file(data_dir, database):
     async with reopened.read() as session:
         assert await session.scalar(text("SELECT count(*) FROM artefact")) == 1
     await reopened.close()
+
+
+async def test_a_task_that_is_cancelled_anywhere_in_a_transaction_leaves_no_lock_behind(database):
+    async with database.write() as session:
+        session.add(model("counter"))
+    impatient = Database(database.path, busy_timeout_s=0.2)
+    for turns in range(60):
+        task = asyncio.create_task(increment(database, 1))
+        for _ in range(turns):
+            await asyncio.sleep(turns % 3 / 5000)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        await increment(impatient, 1)
+    await impatient.close()
+
+
+async def test_a_cancelled_writer_learns_of_it_once_its_transaction_is_whole(database):
+    entered = asyncio.Event()
+
+    async def write() -> None:
+        async with database.write() as session:
+            session.add(model("first"))
+            await session.flush()
+            entered.set()
+            session.add(model("second"))
+            for _ in range(20):
+                await session.execute(text("SELECT 1"))
+
+    task = asyncio.create_task(write())
+    await entered.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert [await size_of(database, id) for id in ("first", "second")] == [0, 0]

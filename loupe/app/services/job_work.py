@@ -60,11 +60,11 @@ class JobWork:
 
     async def _worked(self) -> WorkState:
         live = self.live
-        live.entered = True
         if live.closing:
             return WorkState.INTERRUPTED
         try:
-            live.result = await self.work(live)
+            live.task = asyncio.ensure_future(self.work(live))  # what may be cancelled; writing down its end may not
+            live.result = await live.task
         except (asyncio.CancelledError, FutureCancelled, Cancelled):
             return WorkState.CANCELLED if live.cancelled else WorkState.INTERRUPTED
         except Exception as error:

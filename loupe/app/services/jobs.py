@@ -86,8 +86,8 @@ class Jobs:
 
     async def wait(self, id: str) -> JobRecord:
         """Until nobody works on the job any more, however that came. Raises NotFound."""
-        if (live := self._live.get(id)) and live.task:
-            await asyncio.wait([live.task])
+        if (live := self._live.get(id)) and live.ended:
+            await asyncio.wait([live.ended])
         return await self.rows.get(id)
 
     # What people and programs see.
@@ -208,7 +208,7 @@ class Jobs:
         for live in self.live:
             live.closing = True
             live.stop()
-        tasks = [live.task for live in self.live if live.task]
+        tasks = [live.ended for live in self.live if live.ended]
         if tasks:
             await asyncio.wait(tasks)
         logging.getLogger("loupe").removeHandler(self._listener)
@@ -217,8 +217,8 @@ class Jobs:
         live = self._live[record.id] = LiveJob(record, given, self._changed, self._keep_checkpoint)
         live.closing = self._closing
         work = JobWork(self._kinds[record.kind].work, live, self.store, self.bridge, self._tell)
-        live.task = asyncio.create_task(work.run(), name=f"{record.kind}-{record.id}")
-        live.task.add_done_callback(lambda _: self._forget(live))
+        live.ended = asyncio.create_task(work.run(), name=f"{record.kind}-{record.id}")
+        live.ended.add_done_callback(lambda _: self._forget(live))
         self._tell(live, live.state)
         return live
 

@@ -51,12 +51,13 @@ class LiveJob:
         self.begun = False  # work has got hold of the device, or of whatever it needs
         self.started = False  # ... and the row says so
         self.handle: JobHandle | None = None
-        self.task: asyncio.Task | None = None
-        self.entered = False
+        self.task: asyncio.Future | None = None
+        self.ended: asyncio.Task | None = None  # done when the end is written down
         self.said: deque[LogLine] = deque(maxlen=500)  # not yet written down
         self._changed = changed
         self._kept = kept
         self._stop: Callable[[], object] | None = None
+        self._told = False
         self._first: tuple[float, int] | None = None
 
     # For the work itself.
@@ -158,7 +159,8 @@ class LiveJob:
         """End the work at its next safe point; `cancelled` or `closing` says why."""
         if self._stop is not None:
             self._stop()
-        elif self.entered and self.task is not None:
+        elif self.task is not None and not self._told:
+            self._told = True  # a second cancellation would break into its tidying up
             self.task.cancel()
 
     def set_priority(self, priority: int) -> None:
