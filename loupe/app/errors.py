@@ -246,7 +246,7 @@ def describe(error: BaseException) -> dict[str, Any]:
     return {
         "code": getattr(error, "code", "app_error"),
         "message": str(error) or known.sentence,
-        "details": {"sentence": known.sentence, **(error.details if isinstance(error, AppError) else {})},
+        "details": {"sentence": known.sentence, **getattr(error, "details", {})},
         "retryable": bool(getattr(error, "retryable", False)),
     }
 

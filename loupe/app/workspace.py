@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from loupe.app.bridge import Bridge
 from loupe.app.outbound.hub import Hub
+from loupe.app.outbound.token import HubToken
 from loupe.app.services.analysis import Analyses
 from loupe.app.services.catalogue import Catalogue
 from loupe.app.services.downloads import Downloads
@@ -17,6 +18,8 @@ from loupe.app.services.events import EventStream
 from loupe.app.services.generation import Generations
 from loupe.app.services.groups import Groups
 from loupe.app.services.jobs import Jobs
+from loupe.app.services.library import Library
+from loupe.app.services.loads import Loads
 from loupe.app.services.models import Models
 from loupe.app.services.runs import Runs
 from loupe.app.services.safekeeping import Safekeeping, safekept
@@ -43,6 +46,9 @@ class Workspace:
     analyses: Analyses
     generations: Generations
     runs: Runs
+    loads: Loads
+    library: Library
+    hub_token: HubToken
     downloads: Downloads
     system: System
     safekeeping: Safekeeping | None
@@ -59,13 +65,14 @@ async def open_workspace(settings: Settings) -> AsyncIterator[Workspace]:
         workspace = _services(settings, store, safekeeping)
         workspace.bridge.attach()
         await workspace.groups.open()
+        workspace.library.start_watching()
         workspace.runs.start_sweeping()
         try:
             yield workspace
         finally:
             await workspace.runs.close()
             await workspace.jobs.close()
-            await workspace.downloads.close()
+            await workspace.library.close()
             await asyncio.to_thread(workspace.engine.close)
             workspace.bridge.detach()
 
@@ -74,6 +81,8 @@ def _services(settings: Settings, store: Store, safekeeping: Safekeeping | None)
     bridge, events = Bridge(), EventStream(settings.event_history, first=time.time_ns() // 1_000_000)
     jobs, engine = Jobs(store, bridge, events), Engine(settings, bridge)
     catalogue = Catalogue(starter_folder(settings), store.data_dir.models)
+    token = HubToken(store.data_dir.path / "hub-token", settings.hub_token)
+    hub = Hub(settings, token)
     groups = Groups(store.library, catalogue, settings.default_pair)
     models = Models(settings, engine, catalogue, groups, bridge)
     runs = Runs(store, catalogue, bridge, kept_days=settings.deleted_runs_days)
@@ -90,7 +99,10 @@ def _services(settings: Settings, store: Store, safekeeping: Safekeeping | None)
         analyses=Analyses(settings, models, runs, jobs, bridge, events),
         generations=Generations(settings, models, jobs, bridge, events),
         runs=runs,
-        downloads=Downloads(settings, Hub(settings), store.data_dir.models, store.jobs, events),
+        loads=Loads(jobs, models, catalogue, groups, store.library),
+        library=Library(settings, store, engine, catalogue, groups, models, hub),
+        hub_token=token,
+        downloads=Downloads(settings, hub, store.data_dir.models, jobs),
         system=System(settings, store, engine, catalogue),
         safekeeping=safekeeping,
     )

@@ -270,6 +270,12 @@ class OutOfDeviceMemory(DeviceError):
         self.available = available
         self.holdings = holdings or {}
 
+    @property
+    def details(self) -> dict[str, object]:
+        """The numbers, for programs."""
+        known = {"needed_bytes": self.needed, "available_bytes": self.available, "holdings": self.holdings or None}
+        return {name: value for name, value in known.items() if value is not None}
+
 
 class Cancelled(DeviceError):
     """The job was cancelled before it had a result."""

@@ -23,6 +23,7 @@ class FakeHub:
     url: str = ""
     gated: bool = False
     short: str = ""  # a file that is cut off half-way
+    token: str = ""  # terms were accepted by whoever has this token: info is open, files are not
     asked: list[str] = field(default_factory=list)
 
     def info(self, repo: str, revision: str) -> tuple[int, dict[str, Any], str]:
@@ -34,7 +35,15 @@ class FakeHub:
             return 404, {"error": "Invalid rev id"}, "RevisionNotFound"
         siblings = [{"rfilename": name, "size": len(data)} for name, data in self.files.items()]
         card = {"license": "mit"}
-        found = {"id": repo, "modelId": repo, "sha": COMMIT, "private": False, "siblings": siblings, "cardData": card}
+        found = {
+            "gated": "auto" if self.token else False,
+            "id": repo,
+            "modelId": repo,
+            "sha": COMMIT,
+            "private": False,
+            "siblings": siblings,
+            "cardData": card,
+        }
         return 200, found, ""
 
 
@@ -67,6 +76,9 @@ def serving(hub: FakeHub) -> Iterator[FakeHub]:
 
         def _file(self, commit: str, name: str, *, with_body: bool) -> None:
             data = hub.files.get(name)
+            if hub.token and self.headers.get("Authorization") != f"Bearer {hub.token}":
+                self._send(403, b"{}", {"X-Error-Code": "GatedRepo"})
+                return
             if data is None or commit != COMMIT:
                 self._send(404, b"{}", {"X-Error-Code": "EntryNotFound"})
                 return

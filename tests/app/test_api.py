@@ -109,8 +109,8 @@ async def test_a_model_is_previewed_and_downloaded(make_settings: Callable[..., 
             async with httpx.AsyncClient(transport=transport, base_url="http://loupe") as api:
                 plan = (await api.post("/api/v1/models/preview", json={"repo": "lab/tiny"})).json()["data"]
                 accepted = await api.post("/api/v1/models/download", json={"repo": "lab/tiny"})
-                await workspace.downloads.wait(accepted.json()["data"]["id"])
-                status = (await api.get(f"/api/v1/models/downloads/{accepted.json()['data']['id']}")).json()["data"]
+                job = (await workspace.jobs.wait(accepted.json()["data"]["job_id"])).id
+                status = (await api.get(f"/api/v1/jobs/{job}")).json()["data"] | accepted.json()["data"]
                 rows = {row["id"]: row for row in (await api.get("/api/v1/models")).json()["data"]}
     assert plan["commit"] == COMMIT and {f["name"] for f in plan["files"]} == set(files)
     assert (accepted.status_code, status["state"]) == (202, "done")

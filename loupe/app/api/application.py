@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Match, Mount
 from starlette.websockets import WebSocket
 
-from loupe.app.api import analyses, docs, events, generations, health, jobs, models, runs, system
+from loupe.app.api import analyses, docs, events, generations, groups, health, jobs, models, pairs, runs, system
 from loupe.app.api.envelope import error_response
 from loupe.app.api.older import surface
 from loupe.app.api.older.surface import is_older
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 PREFIX = "/api/v1"
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
 EVERYTHING = ("/api", "/api/{_rest:path}")
-ROOMS = (analyses, generations, runs, jobs, models, system, health, events)
+ROOMS = (analyses, generations, runs, jobs, models, pairs, groups, system, health, events)
 
 
 def build_api(workspace: Workspace | None = None, *, paths_allowed: bool = False) -> FastAPI:

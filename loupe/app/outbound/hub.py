@@ -3,6 +3,7 @@
 Nothing that could run code when opened is ever fetched: the plan names each file before the first byte is asked for.
 """
 
+import json
 import logging
 import shutil
 import tempfile
@@ -17,6 +18,7 @@ import httpx2
 from tqdm.auto import tqdm
 
 from loupe.app.errors import Conflict, HubRefused, HubUnreachable, OfflineRefused, RevisionNotFound
+from loupe.app.outbound.token import HubToken
 from loupe.app.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -38,6 +40,7 @@ WANTED = (
     "README.md",
     "LICENSE*",
 )
+MAX_CONFIG = 2**20
 OnProgress = Callable[[int, int], None]
 
 
@@ -51,13 +54,14 @@ class HubFile:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What would be downloaded: the commit that the revision names now, files, licence."""
+    """What would be downloaded: the commit that the revision names now, files, licence, whether terms come first."""
 
     repo: str
     revision: str
     commit: str
     files: tuple[HubFile, ...]
     licence: str | None
+    gated: bool = False
 
     @property
     def total_bytes(self) -> int:
@@ -68,10 +72,10 @@ class Plan:
 class Hub:
     """One hub, spoken to through its own client library."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, token: HubToken | None = None) -> None:
         self.offline = settings.offline
         self.endpoint = settings.hub_url
-        self.token = settings.hub_token.get_secret_value() if settings.hub_token else None
+        self.token = token or HubToken(Path("none"), settings.hub_token)
 
     def plan(self, repo: str, revision: str = "main") -> Plan:
         """Look at a repository without downloading.
@@ -90,7 +94,24 @@ class Hub:
             why = f"only files that can run code when opened ({pickles[0]})" if pickles else "no weights"
             raise HubRefused(f"{repo} at {revision} has {why}; Loupe downloads safetensors only.")
         card = info.card_data.to_dict() if info.card_data else {}
-        return Plan(repo, revision, info.sha or revision, files, card.get("license"))
+        licence = card.get("license")
+        return Plan(repo, revision, info.sha or revision, files, licence, bool(getattr(info, "gated", False)))
+
+    def config(self, plan: Plan) -> dict[str, Any]:
+        """The repository's config.json, the one file a preview reads; {} when it has none or it is not plain JSON.
+
+        Raises OfflineRefused, HubUnreachable, HubRefused when the repository is gated and no token opens it.
+        """
+        if not any(f.name == "config.json" and f.size <= MAX_CONFIG for f in plan.files):
+            return {}
+        self._api()
+        with tempfile.TemporaryDirectory(prefix="loupe-preview-") as folder:
+            self._fetch_file(plan, "config.json", Path(folder))
+            try:
+                found = json.loads((Path(folder) / "config.json").read_text())
+            except ValueError:
+                return {}
+        return found if isinstance(found, dict) else {}
 
     def download(self, plan: Plan, models: Path, on_progress: OnProgress, stop: threading.Event) -> Path:
         """Fetch a plan into `models/OWNER--NAME@COMMIT` and return that folder; complete or absent, never half.
@@ -114,24 +135,27 @@ class Hub:
         return target
 
     def _fetch(self, plan: Plan, folder: Path, on_progress: OnProgress, stop: threading.Event) -> None:
-        from huggingface_hub import hf_hub_download
-
         done = 0
         for file in plan.files:
             bar = _bar(lambda n, before=done: on_progress(before + n, plan.total_bytes), stop)
-            with _translated(plan.repo, plan.commit):
-                hf_hub_download(
-                    plan.repo,
-                    file.name,
-                    revision=plan.commit,
-                    local_dir=folder,
-                    endpoint=self.endpoint,
-                    token=self.token or False,
-                    tqdm_class=bar,
-                )
+            self._fetch_file(plan, file.name, folder, bar)
             _check_size(folder / file.name, file)
             done += file.size
             on_progress(done, plan.total_bytes)
+
+    def _fetch_file(self, plan: Plan, name: str, folder: Path, bar: type[tqdm] | None = None) -> None:
+        from huggingface_hub import hf_hub_download
+
+        with _translated(plan.repo, plan.commit):
+            hf_hub_download(
+                plan.repo,
+                name,
+                revision=plan.commit,
+                local_dir=folder,
+                endpoint=self.endpoint,
+                token=self.token.read() or False,
+                tqdm_class=bar or _bar(lambda _: None, threading.Event()),
+            )
 
     def _api(self) -> Any:
         if self.offline:
@@ -139,7 +163,7 @@ class Hub:
         from huggingface_hub import HfApi, constants
 
         constants.HF_HUB_DISABLE_TELEMETRY = True
-        return HfApi(endpoint=self.endpoint, token=self.token or False)
+        return HfApi(endpoint=self.endpoint, token=self.token.read() or False)
 
 
 def _is_wanted(name: str) -> bool:
@@ -188,7 +212,10 @@ class _translated:
         from huggingface_hub import errors as hub
 
         if isinstance(error, hub.GatedRepoError):
-            raise HubRefused(f"{self.repo} is gated: accept its terms on the hub and set LOUPE_HUB_TOKEN.") from error
+            raise HubRefused(
+                f"{self.repo} is gated: accept its terms on the hub, then give a token in the library or set "
+                "LOUPE_HUB_TOKEN."
+            ) from error
         if isinstance(error, hub.RevisionNotFoundError):
             raise RevisionNotFound(f"{self.repo} has no revision {self.revision!r}.") from error
         if isinstance(error, hub.RepositoryNotFoundError):

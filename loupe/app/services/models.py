@@ -402,12 +402,16 @@ def _joined(spec: PairSpec, parts: Sequence[LoadedPart]) -> LoadedPair:
     return LoadedPair(spec, things[Role.MODEL], pair, things.get(Role.DONOR), tuple(parts))
 
 
-def entry_json(entry: ModelEntry, loaded: tuple[LoadedPair, ...]) -> dict[str, Any]:
-    """A catalogue entry for programs; absent values are left out."""
-    folders = {part.part.folder for pair in loaded for part in pair.parts}
+def entry_json(entry: ModelEntry, models: Models) -> dict[str, Any]:
+    """A catalogue entry and its state for programs; absent values are left out."""
+    parts = models.in_memory(entry.path)
+    state = "loaded" if parts else "on disk"
+    if models.loading == entry.id:
+        state = "loading"
     known = {
         "id": entry.id,
         "kind": entry.kind,
+        "state": state,
         "size_bytes": entry.size,
         "source": entry.source,
         "revision": entry.revision,
@@ -418,7 +422,11 @@ def entry_json(entry: ModelEntry, loaded: tuple[LoadedPair, ...]) -> dict[str, A
         "dtype": entry.dtype,
         "licence": entry.licence,
         "base": entry.base,
-        "loaded": entry.path in folders,
+        "loaded": bool(parts),
+        "memory_bytes": sum(part.size for part in parts) or None,
+        "users": sum(part.users for part in parts) if parts else None,
+        "stage": models.stage if state == "loading" else None,
+        "error": models.failures.get(entry.id) if state == "on disk" else None,
     }
     return {name: value for name, value in known.items() if value is not None}
 

@@ -15,7 +15,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from loupe.engine.context import JobContext
 from loupe.engine.errors import BadOption, CertificationFailed
+from loupe.engine.jobs import Priority, Progress
 from loupe.engine.models.hooks import HookPoint, Site, capture, intervene
 from loupe.engine.models.language_model import LanguageModel
 from loupe.engine.models.partial import run_blocks
@@ -66,6 +68,27 @@ def certify(lm: LanguageModel) -> Certificate:
             next(steps)
         except StopIteration as finished:
             return require_passed(finished.value)
+
+
+class CertifyJob:
+    """The same as a job: a slice may end after each check. Its result is the certificate, passed or not."""
+
+    name = "certify"
+
+    def __init__(self, lm: LanguageModel, *, priority: Priority = Priority.BATCH) -> None:
+        self.lm = lm
+        self.priority = priority
+
+    def run(self, ctx: JobContext) -> Generator[Progress, None, Certificate]:
+        """Yields a `Progress` named after each check."""
+        done, steps = 0, examine(self.lm)
+        while True:
+            try:
+                check = next(steps)
+            except StopIteration as finished:
+                return finished.value
+            done += 1
+            yield Progress(done, None, check.name)
 
 
 def require_passed(certificate: Certificate) -> Certificate:

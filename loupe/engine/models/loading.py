@@ -29,7 +29,7 @@ from loupe.engine.models.weights import read_json, weight_files
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-__all__ = ["LanguageModel", "load_model", "load_tokenizer", "load_trunk", "wrap_model"]
+__all__ = ["LanguageModel", "load_model", "load_tokenizer", "load_trunk", "skeleton", "wrap_model"]
 
 DtypeName = Literal["auto", "fp32", "bf16", "fp16", "int8", "nf4"]
 _TORCH_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -100,6 +100,20 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase | None:
         return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # the Rust half raises bare exceptions
         raise CorruptFile(f"The tokenizer in {folder} could not be read: {error}") from error
+
+
+def skeleton(path: Path | str) -> PreTrainedModel:
+    """A model folder's modules without weights (on the meta device), from its config alone; device-thread work.
+
+    Raises UnknownFormat, CorruptFile, UnsupportedModel.
+    """
+    folder = _folder(path)
+    config = _config(folder)
+    try:
+        with _quietly(), torch.device("meta"):
+            return _auto_class(config).from_config(config, dtype=torch.float32)
+    except (ValueError, KeyError, ImportError, RuntimeError) as error:
+        raise UnsupportedModel(f"{folder} ({config.model_type}) could not be built: {error}") from error
 
 
 class _NoHead(nn.Module):
