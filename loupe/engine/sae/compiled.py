@@ -3,25 +3,102 @@
 Nothing here knows about torch, threads or slices; arrays come in as NumPy views of tensors and results are written to
 arrays that are passed in. Every output element is written by one call alone, in an order that depends on its inputs:
 results are the same bits whatever the number of threads. `fastmath` allows sums to be reordered into vectors, and no
-more: NaN and infinity stay what they are.
+more: NaN and infinity stay what they are. A code is `values` and `indices` [rows, width], with `used[row]` slots filled
+and the rest zero.
 """
 
-# pyright: reportIndexIssue=false, reportUnknownMemberType=false
+import inspect
 from typing import Any
 
 import numba
 import numpy as np
 
 VECTOR = 64  # floats in four 512-bit registers: the stride of an unrolled loop
-_compile: Any = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
+
+
+def _compile(function: Any) -> Any:
+    """Compiled when first called, kept on disk; whatever wraps the function (checks of shapes) stays outside."""
+    options: Any = {"nogil": True, "cache": True, "error_model": "numpy", "fastmath": {"reassoc", "contract", "nsz"}}
+    return numba.njit(**options)(inspect.unwrap(function))
+
+
+# --- choosing latents ---
 
 
 @_compile
-def _dot(a, b):
-    total = np.float32(0.0)
-    for i in range(a.size):
-        total += a[i] * b[i]
-    return total
+def select_rows(bits, x, W_rows, b_enc, k, groups, values, indices, used):
+    """TopK of every row: candidates from rounded pre-activations, their exact values, the k largest of those.
+
+    `bits` [rows, d_sae] are pre-activations as integers of their own width: for positive floats, order is the same.
+    `k + k // 4 + 4` latents or more are computed again, as x . W_rows[latent] + b_enc[latent] in fp32. A row that is
+    not finite gets a code of NaN.
+    """
+    top, hits = np.empty(groups, bits.dtype), np.empty(groups + 1, np.int64)
+    found = np.empty(bits.shape[1] + VECTOR, np.int64)
+    exact = np.empty(bits.shape[1] + VECTOR, np.float32)
+    for r in range(len(bits)):
+        _maxima(bits[r], top)
+        level = _level_with(min(k + k // 4 + 4, groups), top)
+        count = _reaching(bits[r], top, level, hits, found)
+        for c in range(count):
+            exact[c] = _dot(x[r], W_rows[found[c]]) + b_enc[found[c]]
+        whole = -(-count // VECTOR) * VECTOR  # vectors without a remainder
+        exact[count:whole] = 0
+        used[r] = _keep_largest(exact[:whole], found, k, values[r], indices[r])
+        if not np.isfinite(_dot(x[r], x[r])):
+            values[r], used[r] = np.nan, values.shape[1]
+
+
+@_compile
+def reach_rows(bits, x, W_rows, b_enc, level, groups, values, indices, used):
+    """All latents of every row whose rounded pre-activation reaches `level`, with exact values, if positive.
+
+    `used[r]` is how many there were, even where that is more than a row has slots.
+    """
+    top, hits = np.empty(groups, bits.dtype), np.empty(groups + 1, np.int64)
+    found = np.empty(bits.shape[1] + VECTOR, np.int64)
+    for r in range(len(bits)):
+        _maxima(bits[r], top)
+        count = _reaching(bits[r], top, level, hits, found)
+        kept = 0
+        for c in range(count):
+            exact = _dot(x[r], W_rows[found[c]]) + b_enc[found[c]]
+            if kept < values.shape[1]:
+                values[r, kept], indices[r, kept] = exact, found[c]
+            kept += 1 if exact > 0 else 0
+        values[r, kept:], indices[r, kept:], used[r] = 0, 0, kept
+        if not np.isfinite(_dot(x[r], x[r])):
+            values[r], used[r] = np.nan, values.shape[1]
+
+
+@_compile
+def keep_reaching(level, values, indices, used):
+    """Of a code, keep the values whose bits reach the level, at the front of their rows."""
+    bits = values.view(np.int32)
+    for r in range(len(values)):
+        kept = 0
+        for s in range(used[r]):
+            reaches = bits[r, s] >= level
+            values[r, kept], indices[r, kept] = values[r, s], indices[r, s]
+            kept += 1 if reaches else 0
+        values[r, kept:], indices[r, kept:], used[r] = 0, 0, kept
+
+
+@_compile
+def level_of_largest(count, values):
+    """The `count`-th largest of positive values as the integer of its bits; 1 if there are fewer."""
+    return _level_with(count, values.ravel().view(np.int32))
+
+
+@_compile
+def _maxima(bits, top):
+    """`top[j]` becomes the largest of bits[j], bits[j + groups], ..."""
+    top[:] = 0
+    for start in range(0, bits.size, top.size):
+        part = bits[start : start + top.size]
+        for j in range(part.size):
+            ours, theirs = top[j], part[j]  # max() would leave the small integers and their wide vectors
+            top[j] = ours if ours > theirs else theirs
 
 
 @_compile
@@ -39,93 +116,83 @@ def _level_with(count, top):
 
 
 @_compile
-def _maxima(bits, top):
-    """`top[j]` becomes the largest of bits[j], bits[j + groups], ..."""
-    top[:] = 0
-    for start in range(0, bits.size, top.size):
-        part = bits[start : start + top.size]
-        for j in range(part.size):
-            ours, theirs = top[j], part[j]  # max() would leave the small integers and their wide vectors
-            top[j] = ours if ours > theirs else theirs
-
-
-@_compile
-def _reaching(bits, top, level, groups, found):
+def _reaching(bits, top, level, hits, found):
     """Where bits reach the level, looking only into groups whose maximum does; returns how many. No branch to guess."""
     hit = 0
     for j in range(top.size):
-        groups[hit] = j
+        hits[hit] = j
         hit += 1 if top[j] >= level else 0
     count = 0
-    for g in range(hit):
-        for i in range(groups[g], bits.size, top.size):
+    for h in range(hit):
+        for i in range(hits[h], bits.size, top.size):
             found[count] = i
             count += 1 if bits[i] >= level else 0
     return count
 
 
 @_compile
-def select_rows(bits, x, W_rows, b_enc, k, groups, values, indices):
-    """TopK of every row: candidates from rounded pre-activations, their exact values, the k largest of those.
-
-    `bits` [rows, d_sae] are pre-activations as integers of their own width: for positive floats, order is the same.
-    `k + k // 4 + 4` latents or more are rescored as x . W_rows[latent] + b_enc[latent] in fp32. A row that is not
-    finite gets a code of NaN.
-    """
-    top, hits = np.empty(groups, bits.dtype), np.empty(groups + 1, np.int64)
-    found = np.empty(bits.shape[1] + VECTOR, np.int64)
-    exact = np.zeros(bits.shape[1] + VECTOR, np.float32)
-    for r in range(len(bits)):
-        _maxima(bits[r], top)
-        level = _level_with(min(k + k // 4 + 4, groups), top)
-        count = _reaching(bits[r], top, level, hits, found)
-        for c in range(count):
-            exact[c] = _dot(x[r], W_rows[found[c]]) + b_enc[found[c]]
-        whole = -(-count // VECTOR) * VECTOR  # vectors without a remainder
-        exact[count:whole] = 0
-        _keep_largest(exact[:whole], found, k, values[r], indices[r])
-        if not np.isfinite(_dot(x[r], x[r])):
-            values[r] = np.nan
-
-
-@_compile
 def _keep_largest(exact, found, k, values, indices):
-    """The k largest positive of the candidates, in the order found; of equals, the first. The rest are unused slots."""
+    """The k largest positive of the candidates, in the order found; of equals, the first. Returns how many."""
     bits = exact.view(np.int32)
     level = _level_with(k, bits)
     spare = k
     for c in range(bits.size):
         spare -= 1 if bits[c] > level else 0
-    used = 0
+    kept = 0
     for c in range(bits.size):
-        if used < k:
-            values[used], indices[used] = exact[c], found[c]
+        if kept < k:
+            values[kept], indices[kept] = exact[c], found[c]
         equal = bits[c] == level and spare > 0
         spare -= 1 if equal else 0
-        used += 1 if equal or bits[c] > level else 0
-    values[used:] = 0
-    indices[used:] = 0
+        kept += 1 if equal or bits[c] > level else 0
+    values[kept:], indices[kept:] = 0, 0
+    return kept
+
+
+# --- decoding, and the gradients of a code ---
 
 
 @_compile
-def compare_rows(values, indices, W_dec, b_dec, target, scale, pull, grad_values, grad_b_dec):
-    """Decode every row; `pull` becomes 2 scale (reconstruction - target), and `grad_values` its dots with W_dec.
+def compare_rows(code, W_dec, b_dec, y, level_of, scale, table, grad_values, grad_b_dec):
+    """Decode every row level by level; errors, and the gradients of the code.
 
-    Adds pull to `grad_b_dec`, returns the sum of squared errors.
+    A latent writes to its own level and to all after it, so `table[level]` [rows, d_out] becomes the sum of the errors
+    y - y_hat of that level and all after it; the last is the error of the whole code. `scale` times the table is the
+    gradient by what a latent of that level wrote, and `grad_values` its dot with the latent's row. Adds to
+    `grad_b_dec`; returns the squared errors of all levels.
     """
-    squared_error = 0.0
+    values, indices, used = code
+    squared_errors, run = 0.0, np.empty(y.shape[1], np.float32)
     for r in range(len(values)):
-        out = pull[r]
-        for i in range(out.size):
-            out[i] = b_dec[i] - target[r, i]
-        _add_rows(values[r], indices[r], W_dec, out)
-        squared_error += _dot(out, out)
-        for i in range(out.size):
-            out[i] *= 2 * scale
-            grad_b_dec[i] += out[i]
-        for s in range(values.shape[1]):
-            grad_values[r, s] = _dot(out, W_dec[indices[r, s]]) if values[r, s] != 0 else 0.0
-    return squared_error
+        count = used[r]
+        run[:] = b_dec
+        if len(table) == 1:
+            _add_rows(values[r, :count], indices[r], W_dec, run)
+            _minus(y[r], run, table[0, r])
+        else:
+            _decode_levels(values[r, :count], indices[r], W_dec, level_of, y[r], run, table[:, r])
+        for level in range(len(table)):
+            squared_errors += _dot(table[level, r], table[level, r])
+        for level in range(len(table) - 2, -1, -1):
+            _add(table[level + 1, r], table[level, r])
+        for s in range(count):
+            latent = indices[r, s]
+            grad_values[r, s] = scale * _dot(table[level_of[latent], r], W_dec[latent])
+        grad_values[r, count:] = 0
+        for i in range(run.size):
+            grad_b_dec[i] += scale * table[0, r, i]
+    return squared_errors
+
+
+@_compile
+def _decode_levels(values, indices, W_dec, level_of, y, run, errors):
+    """What each level adds, then running sums over the levels, starting from `run`, taken from y."""
+    errors[:] = 0
+    for s in range(values.size):
+        _add_rows(values[s : s + 1], indices[s : s + 1], W_dec, errors[level_of[indices[s]]])
+    for level in range(len(errors)):
+        _add(errors[level], run)
+        _minus(y, run, errors[level])
 
 
 @_compile
@@ -144,59 +211,91 @@ def _add_rows(weights, picks, table, out):
 
 
 @_compile
-def by_latent(values, indices, starts, slots):
+def _add(row, out):
+    for i in range(out.size):
+        out[i] += row[i]
+
+
+@_compile
+def _minus(left, right, out):
+    for i in range(out.size):
+        out[i] = left[i] - right[i]
+
+
+@_compile
+def _dot(a, b):
+    total = np.float32(0)
+    for i in range(a.size):
+        total += a[i] * b[i]
+    return total
+
+
+# --- gradients of the weights, latent by latent ---
+
+
+@_compile
+def turn_around(code, starts, slots):
     """Counting sort of the used slots: those of latent f are slots[starts[f]:starts[f + 1]], rows in order."""
+    _, indices, used = code
+    width = indices.shape[1]
     starts[:] = 0
-    flat_values, flat_indices = values.ravel(), indices.ravel()
-    for s in range(flat_values.size):
-        if flat_values[s] != 0:
-            starts[flat_indices[s] + 1] += 1
+    for r in range(len(indices)):
+        for s in range(used[r]):
+            starts[indices[r, s] + 1] += 1
     for f in range(starts.size - 1):
         starts[f + 1] += starts[f]
-    for s in range(flat_values.size):
-        if flat_values[s] != 0:
-            slots[starts[flat_indices[s]]] = s
-            starts[flat_indices[s]] += 1
+    for r in range(len(indices)):
+        for s in range(used[r]):
+            latent = indices[r, s]
+            slots[starts[latent]] = r * width + s
+            starts[latent] += 1
     for f in range(starts.size - 1, 0, -1):
         starts[f] = starts[f - 1]
     starts[0] = 0
 
 
 @_compile
-def gradients_of(first, last, starts, slots, values, grad_values, pull, seen, W_rows, grads, grad_seen):
-    """Add the gradients of latents first..last-1 to (encoder rows, b_enc, W_dec); add -d loss/d seen to `grad_seen`."""
+def gradients_of(first, last, turned, code_gradients, table, level_of, seen, W_rows, scale, grads, grad_seen):
+    """The gradients of latents first..last-1: rows of the encoder, of b_enc and of the decoder.
+
+    Adds what flows back to the input, summed over all rows, to `grad_seen`.
+    """
+    starts, slots = turned
+    values, grad_values = code_gradients
     grad_enc, grad_b, grad_dec = grads
-    flat_values, flat_grads = values.ravel(), grad_values.ravel()
-    most = 0
+    flat_values, flat_grads, width = values.ravel(), grad_values.ravel(), values.shape[1]
+    most = 1
     for f in range(first, last):
         most = max(most, starts[f + 1] - starts[f])
     rows, by_value, by_grad = np.empty(most, np.int64), np.empty(most, np.float32), np.empty(most, np.float32)
     for f in range(first, last):
-        count = starts[f + 1] - starts[f]
-        total = np.float32(0)
+        count, total = starts[f + 1] - starts[f], np.float32(0)
         for entry in range(count):
             slot = slots[starts[f] + entry]
-            rows[entry], by_value[entry], by_grad[entry] = slot // values.shape[1], flat_values[slot], flat_grads[slot]
+            rows[entry], by_value[entry], by_grad[entry] = slot // width, scale * flat_values[slot], flat_grads[slot]
             total += flat_grads[slot]
-        _add_rows(by_value[:count], rows, pull, grad_dec[f])
+        grad_dec[f], grad_enc[f], grad_b[f] = 0, 0, total
+        _add_rows(by_value[:count], rows, table[level_of[f]], grad_dec[f])
         _add_rows(by_grad[:count], rows, seen, grad_enc[f])
-        grad_b[f] += total
         for i in range(grad_seen.size):
-            grad_seen[i] -= total * W_rows[f, i]
+            grad_seen[i] += total * W_rows[f, i]
+
+
+# --- the optimiser ---
 
 
 @_compile
-def along_rows(first, last, grad, W_dec):
-    """Remove from every row of `grad` its part along the decoder's row."""
+def remove_along(first, last, grad, W):
+    """Remove from every row of a gradient its part along the weight's own row, which has length one."""
     for f in range(first, last):
-        part = _dot(grad[f], W_dec[f])
-        for i in range(W_dec.shape[1]):
-            grad[f, i] -= part * W_dec[f, i]
+        part = _dot(grad[f], W[f])
+        for i in range(W.shape[1]):
+            grad[f, i] -= part * W[f, i]
 
 
 @_compile
-def squares_of(first, last, grad):
-    """The sum of squares of some rows, in double precision between rows."""
+def sum_of_squares(first, last, grad):
+    """Over some rows; in double precision between rows."""
     total = 0.0
     for f in range(first, last):
         total += _dot(grad[f], grad[f])
@@ -205,21 +304,21 @@ def squares_of(first, last, grad):
 
 @_compile
 def adam_rows(first, last, weight, grad, mean, square, numbers):
-    """Adam on some rows, as `torch.optim.Adam` does it; the gradient is scaled before and zero afterwards."""
+    """Adam on some rows, as `torch.optim.Adam` does it, on the gradient times `factor`."""
     factor, new1, beta2, new2, rate, unbias, eps = numbers
     for f in range(first, last):
         for i in range(weight.shape[1]):
             g = grad[f, i] * factor
             m = mean[f, i] + (g - mean[f, i]) * new1
             v = square[f, i] * beta2 + g * g * new2
-            mean[f, i], square[f, i], grad[f, i] = m, v, np.float32(0)
+            mean[f, i], square[f, i] = m, v
             weight[f, i] -= rate * m / (np.sqrt(v) * unbias + eps)
 
 
 @_compile
-def unit_rows(first, last, W_dec):
+def unit_rows(first, last, W):
     """Set some rows to length one."""
     for f in range(first, last):
-        factor = np.float32(1) / max(np.sqrt(_dot(W_dec[f], W_dec[f])), np.float32(1e-12))
-        for i in range(W_dec.shape[1]):
-            W_dec[f, i] *= factor
+        factor = np.float32(1) / max(np.sqrt(_dot(W[f], W[f])), np.float32(1e-12))
+        for i in range(W.shape[1]):
+            W[f, i] *= factor

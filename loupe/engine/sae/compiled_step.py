@@ -1,191 +1,308 @@
-"""The phases of a k-sparse step in compiled kernels, for fp32 weights on a CPU: `step.SparseStep`, only faster.
+"""The k-sparse step in compiled kernels, for fp32 weights on a CPU: `architectures.ksparse`, only faster.
 
 What makes it fast: the encoder's product runs in bf16 where the processor has instructions for it, on chunks of rows
 whose pre-activations stay in cache, and only chooses candidates: their values are computed again in fp32, so that code,
 loss and gradients are those of fp32 weights. Selection reads each pre-activation once. Gradients are gathered latent by
-latent over the code turned around, and each row is projected, measured and later stepped by one thread. Everything is
-bit for bit the same whatever the number of threads and wherever the step was cut.
+latent over the code turned around, each row by one thread. Results are the same bits whatever the number of threads.
+
+The one thing rounding can change is which of two nearly equal latents is kept, and only if the true one of the k
+largest is not among `k + k // 4 + 4` candidates (BatchTopK: if bf16 is off by more than `MARGIN` at the threshold).
 """
 
+from __future__ import annotations
+
 import threading
-from collections.abc import Generator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from loupe.engine.sae import compiled
-from loupe.engine.sae.step import Compared, SparseStep, Weights
-from loupe.engine.sae.topk import SparseActs
-from loupe.engine.sae.workers import Workers
+from loupe.engine.sae.architectures.batch import Batch, StepResult
+from loupe.engine.sae.config import Activation, Architecture, TrainingConfig
+from loupe.engine.sae.sae import SAE
+from loupe.engine.sae.workers import run_pieces
 
 CHUNK_ROWS = 512
 CHUNK_ELEMENTS = 1 << 22  # pre-activations of a chunk
+CHUNK_PRODUCTS = 1 << 34  # multiplications of a chunk's product: tens of milliseconds
 BLOCK_LATENTS = 512
+MARGIN = 0.02  # by how much a rounded pre-activation may be off at a batch's threshold
+GUESS = 0.95  # of the last threshold: what the next batch gathers from
+
+_local = threading.local()
+_guesses: WeakKeyDictionary[SAE, float] = WeakKeyDictionary()
 
 
-def runs_here(weights: Weights) -> bool:
-    """Whether the kernels can work on these tensors in place."""
-    rows = (weights.W_enc.t(), weights.b_enc, weights.W_dec, weights.b_dec)
-    return all(each.device.type == "cpu" and each.dtype == torch.float32 and each.is_contiguous() for each in rows)
+class _Latents(NamedTuple):
+    """The latents in play: all of an SAE's, or the dead ones for AuxK. Weights by latent, rows contiguous."""
+
+    W_rows: Tensor
+    b_enc: Tensor
+    W_dec: Tensor
+    b_dec: Tensor
+    level_of: Tensor
+    levels: int
+    coarse: Tensor  # W_rows for the product
+
+
+class _Code(NamedTuple):
+    values: Tensor
+    indices: Tensor
+    used: Tensor
+
+    def arrays(self) -> tuple[np.ndarray, ...]:
+        return _arrays(*self)
+
+    def rows(self, rows: slice) -> _Code:
+        return _Code(self.values[rows], self.indices[rows], self.used[rows])
+
+
+class _Compared(NamedTuple):
+    squared_errors: float
+    table: Tensor
+    grad_values: Tensor
+    grad_b_dec: Tensor
+    scale: float
 
 
 def coarse_dtype() -> torch.dtype:
-    """What the encoder's product is computed in: bf16 where the processor multiplies it faster than fp32."""
+    """What candidates are chosen in: bf16 where the processor multiplies it faster than fp32."""
     able = torch.cpu.get_capabilities()
     return torch.bfloat16 if able.get("avx512_bf16") or able.get("amx_bf16") else torch.float32
 
 
-@dataclass
-class CompiledStep(SparseStep):
-    """The step in compiled kernels; see `SparseStep` for what it does."""
+def compiled_ksparse_step(
+    sae: SAE, training: TrainingConfig, batch: Batch, dead: Tensor
+) -> Generator[None, None, StepResult]:
+    """One batch through a code of k active latents per row, or k on average; changes nothing but what it returns."""
+    assert sae.config.k is not None
+    latents = _all_latents(sae)
+    seen, y = yield from _prepared(sae, batch)
+    if sae.config.activation is Activation.TOPK:
+        code = yield from _topk(latents, seen, sae.config.k)
+    else:
+        code = yield from _batch_topk(sae, latents, seen, sae.config.k)
+    compared = yield from _compare(latents, code, y, 1 / (len(y) * latents.levels))
+    grads, grad_seen, fired = yield from _gradients(latents, seen, code, compared)
+    grads["b_dec"] = compared.grad_b_dec - grad_seen if sae.config.apply_b_dec_to_input else compared.grad_b_dec
+    if sae.config.has_skip:
+        grads["W_skip"] = (compared.table[0].t() @ batch.x) * compared.scale
+    aux = torch.zeros(())
+    if len(dead) and training.aux_coefficient:
+        aux = yield from _aux(sae, training, latents, seen, compared.table[-1], dead, grads)
+    loss = torch.tensor(compared.squared_errors / (len(y) * latents.levels))
+    smallest = torch.where(code.values > 0, code.values, torch.inf).min()
+    return StepResult(grads, loss, torch.zeros(()), aux, compared.table[-1], fired, smallest)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.workers = Workers()
-        self.coarse = coarse_dtype()
-        self.scratch = threading.local()
 
-    def see(self, x: Tensor) -> Generator[None, None, Tensor]:
-        if not self.centred and x.dtype is torch.float32 and x.is_contiguous():
-            return x
-        seen = torch.empty(x.shape)
+def _all_latents(sae: SAE) -> _Latents:
+    is_matryoshka = sae.config.architecture is Architecture.MATRYOSHKA
+    ends = torch.tensor(sae.config.prefix_sizes if is_matryoshka else (sae.d_sae,))
+    level_of = torch.bucketize(torch.arange(sae.d_sae), ends, right=True)
+    W_rows, b_enc, W_dec, b_dec = (each.detach() for each in (sae.W_enc.t(), sae.b_enc, sae.W_dec, sae.b_dec))
+    return _latents(W_rows, b_enc, W_dec, b_dec, level_of, len(ends))
 
-        def task(piece: int) -> None:
-            rows = slice(piece * CHUNK_ROWS, (piece + 1) * CHUNK_ROWS)
-            torch.sub(x[rows], self.weights.b_dec, out=seen[rows]) if self.centred else seen[rows].copy_(x[rows])
 
-        yield from self.workers.run(task, -(-len(x) // CHUNK_ROWS))
-        return seen
+def _latents(
+    W_rows: Tensor, b_enc: Tensor, W_dec: Tensor, b_dec: Tensor, level_of: Tensor, levels: int = 1
+) -> _Latents:
+    return _Latents(W_rows, b_enc, W_dec, b_dec, level_of, levels, torch.empty(W_rows.shape, dtype=coarse_dtype()))
 
-    def encode(self, seen: Tensor, of: Weights, k: int, batchwise: bool) -> Generator[None, None, SparseActs]:
-        d_sae = len(of.b_enc)
-        if batchwise:
-            return (yield from super().encode(seen, of, k, batchwise))
-        chunk, groups = _chunk_rows(d_sae), _groups(k, d_sae)
-        W_rows, b_enc = of.W_enc.t().contiguous(), of.b_enc
-        W_coarse, b_coarse = W_rows.to(self.coarse), b_enc.to(self.coarse)
-        values = torch.empty(len(seen), k)
-        indices = torch.empty(len(seen), k, dtype=torch.int32)
 
-        def task(piece: int) -> None:
-            rows = slice(piece * chunk, min(len(seen), (piece + 1) * chunk))
-            x = seen[rows]
-            pre = self._buffer(chunk, d_sae)[: len(x)]
-            torch.addmm(b_coarse, x.to(self.coarse), W_coarse.t(), out=pre)
-            bits = pre.view(torch.int16 if self.coarse is torch.bfloat16 else torch.int32)
-            parts = (x, W_rows, b_enc)
-            compiled.select_rows(bits.numpy(), *_arrays(*parts), k, groups, *_arrays(values[rows], indices[rows]))
+def _prepared(sae: SAE, batch: Batch) -> Generator[None, None, tuple[Tensor, Tensor]]:
+    """What the encoder is given and what the decoder is held to."""
+    x, y = batch.x, batch.y
+    seen = torch.empty(x.shape) if sae.config.apply_b_dec_to_input else x.float().contiguous()
+    left = torch.empty(y.shape) if sae.config.has_skip else y.float().contiguous()
 
-        yield from self.workers.run(task, -(-len(seen) // chunk))
-        return SparseActs(values, indices)
+    def prepare(piece: int) -> None:
+        rows = slice(piece * CHUNK_ROWS, (piece + 1) * CHUNK_ROWS)
+        if seen is not x and sae.config.apply_b_dec_to_input:
+            torch.sub(x[rows], sae.b_dec, out=seen[rows])
+        if sae.config.has_skip:
+            torch.sub(y[rows], sae.skip(x[rows]), out=left[rows])
 
-    def compare(
-        self, acts: SparseActs, target: Tensor, of: Weights, scale: float, level_of: Tensor
-    ) -> Generator[None, None, Compared]:
-        if level_of is self.level_of and self.levels > 1:
-            return (yield from super().compare(acts, target, of, scale, level_of))
-        pieces = -(-len(target) // CHUNK_ROWS)
-        pull, grad_values = torch.empty(target.shape), torch.empty(acts.values.shape)
-        sums, grad_b_dec = torch.zeros(pieces, dtype=torch.float64), torch.zeros(pieces, target.shape[1])
+    yield from run_pieces(prepare, -(-len(x) // CHUNK_ROWS))
+    return seen, left
 
-        def task(piece: int) -> None:
-            rows = slice(piece * CHUNK_ROWS, (piece + 1) * CHUNK_ROWS)
-            sums[piece] = compiled.compare_rows(
-                *_arrays(acts.values[rows], acts.indices[rows], of.W_dec, of.b_dec, target[rows]),
-                np.float32(scale),
-                *_arrays(pull[rows], grad_values[rows], grad_b_dec[piece]),
-            )
 
-        yield from self.workers.run(task, pieces)
-        return Compared(sums.sum().float(), grad_values, pull[None], grad_b_dec.sum(0))
+def _encode(latents: _Latents, seen: Tensor, width: int, choose: Callable[..., None]) -> Generator[None, None, _Code]:
+    """Pre-activations chunk by chunk; `choose(bits, x, W_rows, b_enc, values, indices, used)` fills a chunk's code."""
+    d_sae, rows_at_once = len(latents.b_enc), _chunk_rows(*latents.W_rows.shape)
+    code = _new_code(len(seen), width)
+    coarse, b_coarse = latents.coarse, latents.b_enc.to(latents.coarse.dtype)
+    W_rows, b_enc = _arrays(latents.W_rows, latents.b_enc)
 
-    def add_gradients(
-        self, seen: Tensor, acts: SparseActs, compared: Compared, of: Weights, to: Weights, level_of: Tensor
-    ) -> Generator[None, None, Tensor]:
-        if compared.pull.shape[0] > 1:
-            return (yield from super().add_gradients(seen, acts, compared, of, to, level_of))
-        d_sae = len(of.b_enc)
-        blocks = -(-d_sae // BLOCK_LATENTS)
-        starts, slots = torch.empty(d_sae + 1, dtype=torch.int64), torch.empty(acts.values.numel(), dtype=torch.int32)
-        compiled.by_latent(*_arrays(acts.values, acts.indices, starts, slots))
+    def cast(piece: int) -> None:
+        block = slice(*_block(piece, d_sae))
+        coarse[block].copy_(latents.W_rows[block])
+
+    def encode(piece: int) -> None:
+        rows = slice(piece * rows_at_once, min(len(seen), (piece + 1) * rows_at_once))
+        pre = _pre_activations(rows_at_once, coarse)[: rows.stop - rows.start]
+        torch.addmm(b_coarse, seen[rows].to(coarse.dtype), coarse.t(), out=pre)
+        choose(_bits(pre), seen[rows].numpy(), W_rows, b_enc, *code.rows(rows).arrays())
+
+    yield from run_pieces(cast, _blocks(d_sae))
+    yield from run_pieces(encode, -(-len(seen) // rows_at_once))
+    return code
+
+
+def _topk(latents: _Latents, seen: Tensor, k: int) -> Generator[None, None, _Code]:
+    groups = _groups(k, len(latents.b_enc))
+
+    def choose(bits: Any, x: Any, W_rows: Any, b_enc: Any, *code: Any) -> None:
+        compiled.select_rows(bits, x, W_rows, b_enc, k, groups, *code)
+
+    return (yield from _encode(latents, seen, k, choose))
+
+
+def _batch_topk(sae: SAE, latents: _Latents, seen: Tensor, k: int) -> Generator[None, None, _Code]:
+    """The rows x k largest of the batch, among all that reach a guess below the threshold of the batch before.
+
+    The guess decides how long this takes, never what comes out: it is lowered until it lies `MARGIN` below the result.
+    """
+    d_sae, keep, width = len(latents.b_enc), len(seen) * k, min(4 * k, len(latents.b_enc))
+    groups = _groups(k, d_sae)
+    guess = _guesses.get(sae) or _first_guess(latents, seen, k)
+    while True:
+        level = int(_bits(torch.tensor([max(guess, 0.0)], dtype=latents.coarse.dtype))[0])
+
+        def choose(bits: Any, x: Any, W_rows: Any, b_enc: Any, *code: Any, level: int = level) -> None:
+            compiled.reach_rows(bits, x, W_rows, b_enc, max(level, 1), groups, *code)
+
+        code = yield from _encode(latents, seen, width, choose)
+        if (widest := int(code.used.max())) > width:
+            width = min(d_sae, 2 * widest)
+            continue
+        kept = compiled.level_of_largest(keep, code.values.numpy())
+        threshold = float(np.int32(kept).view(np.float32))
+        if guess > 0 and (int(code.used.sum()) < keep or guess > (1 - MARGIN) * threshold):
+            guess = min(guess, threshold) * GUESS**2 if guess > 1e-6 else 0.0
+            continue
         yield
-        grad_seen = torch.zeros(blocks, seen.shape[1])
-        grads = (to.W_enc.t().numpy(), to.b_enc.numpy(), to.W_dec.numpy())
+        compiled.keep_reaching(kept, *code.arrays())
+        _guesses[sae] = GUESS * threshold
+        return code
 
-        def task(piece: int) -> None:
-            compiled.gradients_of(
-                *_block(piece, d_sae),
-                *_arrays(starts, slots, acts.values, compared.grad_values, compared.pull[0], seen, of.W_enc.t()),
-                grads,
-                grad_seen[piece].numpy(),
-            )
 
-        yield from self.workers.run(task, blocks)
-        if of is self.weights:
-            to.b_dec.add_(compared.grad_b_dec)
-        if self.centred:
-            self.grads.b_dec.add_(grad_seen.sum(0))
-        return starts.diff()
+def _first_guess(latents: _Latents, seen: Tensor, k: int) -> float:
+    """From the first rows, each with its own k-th largest: their mean is near the threshold of a batch."""
+    some = torch.addmm(latents.b_enc, seen[:64], latents.W_rows.t())
+    return GUESS * float(some.topk(k, dim=1).values[:, -1].mean())
 
-    def step(self, lr: float) -> Generator[None, None, Tensor]:
-        weights, grads, adam = self.weights, self.grads, self.adam
-        d_sae = len(weights.b_enc)
-        blocks = -(-d_sae // BLOCK_LATENTS)
-        squares = torch.zeros(blocks, dtype=torch.float64)
-        W_dec, grad_dec, grad_enc = weights.W_dec.numpy(), grads.W_dec.numpy(), grads.W_enc.t().numpy()
 
-        def measure(piece: int) -> None:
-            block = _block(piece, d_sae)
-            if adam.unit_norm:
-                compiled.along_rows(*block, grad_dec, W_dec)
-            squares[piece] = compiled.squares_of(*block, grad_dec) + compiled.squares_of(*block, grad_enc)
+def _compare(latents: _Latents, code: _Code, y: Tensor, share: float) -> Generator[None, None, _Compared]:
+    pieces = -(-len(y) // CHUNK_ROWS)
+    table, grad_values = torch.empty(latents.levels, *y.shape), torch.empty(code.values.shape)
+    squared_errors, grad_b_dec = np.zeros(pieces), torch.zeros(pieces, y.shape[1])
+    weights, level_of, scale = _arrays(latents.W_dec, latents.b_dec), latents.level_of.numpy(), -2 * share
 
-        yield from self.workers.run(measure, blocks)
-        biases = grads.b_enc.double().square().sum() + grads.b_dec.double().square().sum()
-        norm = (squares.sum() + biases).sqrt().float()
-        numbers = self._numbers(lr, float(norm))
-        rows = [_arrays(of.W_enc.t(), of.W_dec) for of in (weights, grads, self.means, self.squares)]
+    def compare(piece: int) -> None:
+        rows = slice(piece * CHUNK_ROWS, (piece + 1) * CHUNK_ROWS)
+        outs = _arrays(table[:, rows], grad_values[rows], grad_b_dec[piece])
+        squared_errors[piece] = compiled.compare_rows(
+            code.rows(rows).arrays(), *weights, y[rows].numpy(), level_of, np.float32(scale), *outs
+        )
 
-        def move(piece: int) -> None:
-            block = _block(piece, d_sae)
-            for arrays in zip(*rows, strict=True):
-                compiled.adam_rows(*block, *arrays, numbers)
-            if adam.unit_norm:
-                compiled.unit_rows(*block, W_dec)
+    yield from run_pieces(compare, pieces)
+    return _Compared(float(squared_errors.sum()), table, grad_values, grad_b_dec.sum(0), scale)
 
-        yield from self.workers.run(move, blocks)
-        biases = [_arrays(of.b_enc[None], of.b_dec[None]) for of in (weights, grads, self.means, self.squares)]
-        for arrays in zip(*biases, strict=True):
-            compiled.adam_rows(0, 1, *arrays, numbers)
-        return norm
 
-    def _numbers(self, lr: float, norm: float) -> tuple[np.float32, ...]:
-        adam = self.adam
-        factor = min(1.0, adam.clip / (norm + 1e-6)) if adam.clip else 1.0
-        unbias1, unbias2 = 1 - adam.beta1**self.steps, 1 - adam.beta2**self.steps
-        numbers = (factor, 1 - adam.beta1, adam.beta2, 1 - adam.beta2, lr / unbias1, unbias2**-0.5, adam.eps)
-        return tuple(np.float32(each) for each in numbers)
+def _gradients(
+    latents: _Latents, seen: Tensor, code: _Code, compared: _Compared
+) -> Generator[None, None, tuple[dict[str, Tensor], Tensor, Tensor]]:
+    """By weight; what flows back to the input, summed over rows; and how often each latent fired."""
+    d_sae = len(latents.b_enc)
+    starts = torch.empty(d_sae + 1, dtype=torch.int64)
+    slots = torch.empty(code.values.numel(), dtype=torch.int32)
+    compiled.turn_around(code.arrays(), *_arrays(starts, slots))
+    yield
+    rows, b_enc, W_dec = (torch.empty(each.shape) for each in (latents.W_rows, latents.b_enc, latents.W_dec))
+    grad_seen = torch.zeros(_blocks(d_sae), seen.shape[1])
+    inputs = (
+        _arrays(starts, slots),
+        _arrays(code.values, compared.grad_values),
+        *_arrays(compared.table, latents.level_of, seen, latents.W_rows),
+        np.float32(compared.scale),
+        _arrays(rows, b_enc, W_dec),
+    )
 
-    def _buffer(self, rows: int, d_sae: int) -> Tensor:
-        """This thread's own pre-activations."""
-        kept = getattr(self.scratch, "pre", None)
-        if kept is None or kept.shape[1] != d_sae:
-            kept = self.scratch.pre = torch.empty(rows, d_sae, dtype=self.coarse)
-        return kept
+    def gather(piece: int) -> None:
+        compiled.gradients_of(*_block(piece, d_sae), *inputs, grad_seen[piece].numpy())
+
+    yield from run_pieces(gather, _blocks(d_sae))
+    return {"W_enc": rows.t(), "b_enc": b_enc, "W_dec": W_dec}, grad_seen.sum(0), starts.diff()
+
+
+def _aux(
+    sae: SAE,
+    training: TrainingConfig,
+    latents: _Latents,
+    seen: Tensor,
+    errors: Tensor,
+    dead: Tensor,
+    grads: dict[str, Tensor],
+) -> Generator[None, None, Tensor]:
+    """AuxK (arXiv 2406.04093, A.2): the same phases over the dead latents alone, with the errors as what to explain."""
+    assert training.aux_k is not None
+    some = _latents(
+        latents.W_rows[dead],
+        latents.b_enc[dead],
+        latents.W_dec[dead],
+        torch.zeros_like(latents.b_dec),
+        torch.zeros_like(dead),
+    )
+    total = float((errors - errors.mean(0)).square().sum())
+    if total <= 0:
+        return torch.zeros(())
+    share = training.aux_coefficient * min(1.0, len(dead) / training.aux_k) / total
+    code = yield from _topk(some, seen, min(training.aux_k, len(dead)))
+    compared = yield from _compare(some, code, errors, share)
+    more, grad_seen, _ = yield from _gradients(some, seen, code, compared)
+    for name, grad in more.items():
+        by_latent = (lambda each: each.t()) if name == "W_enc" else (lambda each: each)
+        by_latent(grads[name]).index_add_(0, dead, by_latent(grad))
+    if sae.config.apply_b_dec_to_input:
+        grads["b_dec"] -= grad_seen
+    return torch.tensor(compared.squared_errors * share)
+
+
+def _new_code(rows: int, width: int) -> _Code:
+    indices = torch.empty(rows, width, dtype=torch.int32)
+    return _Code(torch.empty(rows, width), indices, torch.empty(rows, dtype=torch.int32))
+
+
+def _pre_activations(rows: int, coarse: Tensor) -> Tensor:
+    """This thread's own memory for them, kept from chunk to chunk."""
+    kept: Tensor | None = getattr(_local, "pre", None)
+    if kept is None or kept.shape != (rows, len(coarse)) or kept.dtype != coarse.dtype:
+        kept = _local.pre = torch.empty(rows, len(coarse), dtype=coarse.dtype)
+    return kept
+
+
+def _bits(floats: Tensor) -> np.ndarray:
+    return floats.view(torch.int16 if floats.dtype is torch.bfloat16 else torch.int32).numpy()
 
 
 def _arrays(*tensors: Tensor) -> tuple[np.ndarray, ...]:
-    return tuple(each.numpy() for each in tensors)
+    return tuple(each.detach().numpy() for each in tensors)
+
+
+def _blocks(d_sae: int) -> int:
+    return -(-d_sae // BLOCK_LATENTS)
 
 
 def _block(piece: int, d_sae: int) -> tuple[int, int]:
     return piece * BLOCK_LATENTS, min(d_sae, (piece + 1) * BLOCK_LATENTS)
 
 
-def _chunk_rows(d_sae: int) -> int:
-    return max(32, min(CHUNK_ROWS, CHUNK_ELEMENTS // d_sae))
+def _chunk_rows(d_sae: int, d_in: int) -> int:
+    return max(16, min(CHUNK_ROWS, CHUNK_ELEMENTS // d_sae, CHUNK_PRODUCTS // (d_sae * d_in)))
 
 
 def _groups(k: int, d_sae: int) -> int:

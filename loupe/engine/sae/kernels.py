@@ -26,6 +26,11 @@ def latent_rows(W_enc: Float[Tensor, "d_in d_sae"]) -> Float[Tensor, "d_sae d_in
     return W_enc.t().contiguous()
 
 
+def can_be_compiled(*by_latent: Tensor) -> bool:
+    """Whether the compiled kernels can work on these weights in place: fp32, on the CPU, contiguous."""
+    return all(each.device.type == "cpu" and each.dtype == torch.float32 and each.is_contiguous() for each in by_latent)
+
+
 def topk_encode(
     x: Float[Tensor, "batch d_in"], W_enc: Float[Tensor, "d_in d_sae"], b_enc: Float[Tensor, " d_sae"], k: int
 ) -> SparseActs:

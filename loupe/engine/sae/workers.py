@@ -17,37 +17,36 @@ import torch
 ROUND_S = 0.03  # what a round aims at; it cannot be shorter than one piece
 
 
-class Workers:
-    """As many threads as torch uses where this is made; one means the caller's own."""
+def run_pieces(task: Callable[[int], None], pieces: int) -> Generator[None, None, None]:
+    """`task(piece)` for every piece, each once, in any order, on as many threads as torch uses here.
 
-    def __init__(self) -> None:
-        self.threads = torch.get_num_threads()
+    Yields after every round; one thread means the caller's own.
+    """
+    threads = torch.get_num_threads()
+    done, size = 0, threads
+    while done < pieces:
+        started = time.monotonic()
+        size = min(size, pieces - done)
+        _round(task, range(done, done + size), threads)
+        done += size
+        per_piece = (time.monotonic() - started) / size
+        yield
+        size = max(threads, int(ROUND_S / max(per_piece, 1e-6)))
 
-    def run(self, task: Callable[[int], None], pieces: int) -> Generator[None, None, None]:
-        """`task(piece)` for every piece, each once, in any order; yields after every round."""
-        done, size = 0, self.threads
-        while done < pieces:
-            started = time.monotonic()
-            size = min(size, pieces - done)
-            self._round(task, range(done, done + size))
-            done += size
-            yield
-            per_piece = (time.monotonic() - started) / size
-            size = max(self.threads, int(ROUND_S / max(per_piece, 1e-6)))
 
-    def _round(self, task: Callable[[int], None], pieces: range) -> None:
-        if self.threads == 1 or len(pieces) == 1:
-            for piece in pieces:
-                task(piece)
-            return
-        pool, left = _pool(self.threads), iter(pieces)
-        for each in [pool.submit(_work, task, left) for _ in range(min(self.threads, len(pieces)))]:
-            each.result()
+def _round(task: Callable[[int], None], pieces: range, threads: int) -> None:
+    if threads == 1 or len(pieces) == 1:
+        _work(task, iter(pieces))
+        return
+    left = iter(pieces)
+    for each in [_pool(threads).submit(_work, task, left) for _ in range(min(threads, len(pieces)))]:
+        each.result()
 
 
 def _work(task: Callable[[int], None], left: Iterator[int]) -> None:
-    for piece in left:
-        task(piece)
+    with torch.no_grad():
+        for piece in left:
+            task(piece)
 
 
 @lru_cache
