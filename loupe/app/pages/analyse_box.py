@@ -40,15 +40,17 @@ class AnalyseBox:
         self._on_start, self._on_preview, self._on_edit = on_start, on_preview, on_edit
         self._live: LiveRun | None = None
         self._chosen: range | None = None
+        self._chosen_for: dict[str, Any] = {}
         self._answered: dict[str, Any] | None = None
         self._fallback: dict[str, Any] | None = None
         panel = ui.element("section").classes("panel box").props('aria-label="Ask" data-testid=ask')
         with panel, ui.element("div").classes("body stack"):
             self._place_head()
             self._place_input()
-            self._place_choices()
             with ui.element("div").classes("actions"):
                 self._place_buttons()
+                ui.space()
+                self._place_choices()
             self.reply = ui.html("", sanitize=False).props("data-testid=reply-text")
             self.progress = ui.html("", sanitize=False).props("data-testid=progress")
             self.said = ui.html("", sanitize=False).props("role=status aria-live=polite data-testid=said")
@@ -77,18 +79,16 @@ class AnalyseBox:
         self.chat = ChatInput(limit, self._edited, self.start)
 
     def _place_choices(self) -> None:
-        with ui.element("div").classes("choices"):
-            self.wants_reply = ui.checkbox("Let the model reply first", value=False)
-            self.wants_reply.props("dense data-testid=reply").on_value_change(lambda _: self._reply_switched())
-            self._reply_menu = ui.button("Reply options", icon="tune", color=None).classes("quiet small-button")
-            self._reply_menu.props("flat no-caps dense data-testid=reply-options")
-            with self._reply_menu, ui.menu(), ui.element("div").classes("options"):
-                most = {"max_new_tokens": self.workspace.settings.max_reply_tokens}
-                self.how_reply = SchemaForm(ReplyOptions, REPLY, limits=most, prefix="reply-", on_change=self._edited)
-            ui.space()
-            self.positions = ui.select(POSITIONS, value="all", label="Explain", on_change=self._positions_chosen)
-            self.positions.props("dense outlined options-dense data-testid=positions")
+        self.wants_reply = ui.checkbox("Let the model reply first", value=False)
+        self.wants_reply.props("dense data-testid=reply").on_value_change(lambda _: self._reply_switched())
+        self._reply_menu = ui.button(icon="tune", color=None).classes("icon")
+        self._reply_menu.props('flat round dense aria-label="Options of the reply" data-testid=reply-options')
+        with self._reply_menu, ui.menu(), ui.element("div").classes("options"):
+            most = {"max_new_tokens": self.workspace.settings.max_reply_tokens}
+            self.how_reply = SchemaForm(ReplyOptions, REPLY, limits=most, prefix="reply-", on_change=self._edited)
         self._reply_menu.visible = False
+        self.positions = ui.select(POSITIONS, value="all", label="Positions", on_change=self._positions_chosen)
+        self.positions.props("dense outlined options-dense data-testid=positions")
 
     def _place_buttons(self) -> None:
         self.go = ui.button("Explain every token", on_click=self.start, color=None).classes("go")
@@ -102,7 +102,6 @@ class AnalyseBox:
         with options, ui.menu(), ui.element("div").classes("options two"):
             self.how = SchemaForm(AnalysisOptions, THOROUGHLY, limits=limits, on_change=self._options_edited)
         self.differing = ui.html("", sanitize=False).classes("soft small")
-        ui.space()
         self.cost = ui.html("", sanitize=False).classes("soft num small").props("data-testid=estimate")
 
     # what is asked
@@ -111,18 +110,18 @@ class AnalyseBox:
         """The input as it stands, without positions and options."""
         if self.mode.value == "chat":
             messages, prefill = self.chat.split()
-            if not messages and prefill is None and self._fallback:
-                return dict(self._fallback)
             return {"messages": messages} | ({"prefill": prefill} if prefill is not None else {})
         written = (self.text.value or "").strip("\n")
-        return {"text": written} if written else dict(self._fallback or {"text": EXAMPLE})
+        if written:
+            return {"text": written}
+        return dict(self._fallback) if self._fallback and self._wants_range else {"text": EXAMPLE}
 
     def options(self) -> dict[str, Any]:
         """Everything that would be asked now."""
         asked: dict[str, Any] = self.question() | self.model.values() | self.how.values()
         if self.wants_reply.value:
             asked["reply"] = self.how_reply.values()
-        if self.positions.value == "chosen" and self._chosen:
+        if self._wants_range and self._chosen:
             asked["positions"] = f"{self._chosen.start}-{self._chosen.stop - 1}"
         elif self.positions.value in ("last_turn", "reply"):
             asked["positions"] = self.positions.value
@@ -140,7 +139,7 @@ class AnalyseBox:
             self.chat.fill([*messages, *more], open_end=begun is not None)
         self.model.fill(asked)
         self.how.fill(asked)
-        self.wants_reply.value = bool(asked.get("reply"))
+        self.wants_reply.value = "reply" in asked
         self.how_reply.fill(asked.get("reply") or {})
         self._answered = self.options()
         self._edited()
@@ -149,13 +148,25 @@ class AnalyseBox:
         """What an empty box asks about: the run that is shown."""
         self._fallback = question
 
+    @property
+    def chosen(self) -> range | None:
+        """The range that was chosen on the text, as long as it is of this text."""
+        return self._chosen
+
+    @property
+    def _wants_range(self) -> bool:
+        return self.positions.value == "chosen"
+
     def choose(self, positions: range | None) -> None:
         """Take over the range that was chosen on the text."""
         self._chosen = positions
+        where = f"{positions.start} to {positions.stop - 1}" if positions else POSITIONS["chosen"]
+        self.positions.set_options(POSITIONS | {"chosen": where}, value=self.positions.value)
         if positions:
             self.positions.set_value("chosen")
-        elif self.positions.value == "chosen":
+        elif self._wants_range:
             self.positions.set_value("all")
+        self._chosen_for = self.question()
         self._edited()
 
     async def start(self) -> None:
@@ -242,9 +253,20 @@ class AnalyseBox:
         self._edited()
 
     async def _positions_chosen(self) -> None:
-        if self.positions.value == "chosen" and not self._chosen:
+        if self._wants_range and not self._chosen and not self._shows_question():
             await self._preview()
+        elif self._wants_range and not self._chosen:
+            self.said.set_content(
+                '<span class="soft">Drag over tokens below, or click one and Shift-click another.</span>'
+            )
         self._edited()
+
+    def _shows_question(self) -> bool:
+        """Whether the tokens below are those of the question as it stands."""
+        if not (self.text.value or "").strip("\n") and self.mode.value == "text":
+            return self._fallback is not None
+        shown = self._answered or {}
+        return all(shown.get(name) == value for name, value in self.question().items())
 
     def _options_edited(self) -> None:
         best_of, temperature = self.how.controls["best_of"], self.how.controls["temperature"]
@@ -254,6 +276,9 @@ class AnalyseBox:
         self._edited()
 
     def _edited(self) -> None:
+        if self._chosen and self.question() != self._chosen_for:
+            self._chosen = None
+            self.positions.set_value("all")
         asked = self.options()
         self._label(asked)
         changed = self._changed(asked)
@@ -263,7 +288,7 @@ class AnalyseBox:
         self.differing.set_content(f"changed: {names}" if names else "")
 
     def _label(self, asked: dict[str, Any]) -> None:
-        count = len(self._chosen) if self.positions.value == "chosen" and self._chosen else None
+        count = len(self._chosen) if self._wants_range and self._chosen else None
         plural = "token" if count == 1 else "tokens"
         texts = {"last_turn": "Explain the last turn", "reply": "Explain the reply"}
         label = f"Explain {count} {plural}" if count else texts.get(str(self.positions.value), "Explain every token")

@@ -92,7 +92,7 @@ class AnalysisPage:
             return
         view = run_view.read(await self.workspace.runs.sample(chosen))
         title = next((s["title"] for s in self.samples if s["id"] == chosen), chosen)
-        self.box.stand_for({"text": "".join(token.text for token in view.tokens)} if sample else {})
+        self.box.stand_for({"text": "".join(token.text for token in view.tokens)})
         await self._show(view, title, "sample", f"/samples/{chosen}", position)
 
     async def _open_run(self, id: str, position: int | None) -> None:
@@ -142,13 +142,15 @@ class AnalysisPage:
         ui.navigate.to(await repeat(self.workspace, id))
 
     def _edited(self, changed: list[str]) -> None:
-        if hasattr(self, "reader") and not (self._live is not None and self._live.busy):
-            self.reader.mark_stale(changed)
+        if not hasattr(self, "reader") or (self._live is not None and self._live.busy):
+            return
+        self.reader.mark_stale(changed)
+        if self.reader.chosen and not self.box.chosen:
+            self.reader.drop_range()
 
     async def _preview(self, options: dict[str, Any]) -> None:
         shown = await self.workspace.analyses.preview(AnalysisOptions.model_validate(options))
         self._stop_following()
-        self.box.stand_for(self.box.question())
         self.reader.show_tokens(shown, "/")
 
     async def _start(self, options: dict[str, Any]) -> None:

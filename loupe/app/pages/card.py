@@ -86,7 +86,7 @@ def _context(run: RunView, position: int) -> str:
     before = html.escape("".join(chip.text for chip in run.tokens[first:position]))
     after = html.escape("".join(chip.text for chip in run.tokens[position + 1 : last]))
     here = html.escape(run.tokens[position].text)
-    start, end = "…" if first else "", "…" if last < len(run.tokens) else ""
+    start, end = "… " if first else "", " …" if last < len(run.tokens) else ""
     return f'<div class="context">{start}{before}<b>{here}</b>{after}{end}</div>'
 
 

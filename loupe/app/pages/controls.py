@@ -97,7 +97,7 @@ class SchemaForm:
         number = ui.number(
             label, value=field.default, min=low, max=high, step=1 if whole else 0.05, precision=0 if whole else None
         )
-        return number.props("dense outlined").props('placeholder="as the model says"' if field.default is None else "")
+        return number.props("dense outlined").props('stack-label placeholder="unset"' if field.default is None else "")
 
 
 def _kinds(field: FieldInfo) -> tuple[type, ...]:

@@ -249,6 +249,11 @@ class Reader:
             self._draw(only=[*before, *self.chosen])
         self._on_choose(self.chosen or None)
 
+    def drop_range(self) -> None:
+        """Take the chosen range off the text, without telling anybody."""
+        before, self.chosen = self.chosen, range(0)
+        self._draw(only=list(before))
+
     def _note(self, position: int | None) -> None:
         suffix = "" if position is None else f"?position={position}"
         ui.navigate.history.replace(self.path + suffix)

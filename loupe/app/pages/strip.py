@@ -155,8 +155,6 @@ class TokenStrip:
                 self._elements.append(ui.html("", sanitize=False).props("role=presentation"))
         while len(self._elements) > len(self._rows):
             self._elements.pop().delete()
-        for element, (role, _) in zip(self._elements, self._rows, strict=True):
-            element.classes(add="begins", remove="") if role else element.classes(remove="begins")
 
     async def _heard(self, event: Any) -> None:
         kind, value = heard(event.args)

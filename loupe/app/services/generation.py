@@ -9,7 +9,9 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from concurrent.futures import CancelledError as FutureCancelled
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from loupe.app.bridge import Bridge
@@ -21,7 +23,7 @@ from loupe.app.services.jobs import Jobs, Kind
 from loupe.app.services.live import BUSY
 from loupe.app.services.live_job import LiveJob
 from loupe.app.services.models import Models
-from loupe.app.services.options import AnalysisOptions, GenerationOptions, check_whole, contents, title_of
+from loupe.app.services.options import GenerationOptions, check_whole, contents, title_of
 from loupe.app.settings import Settings
 from loupe.engine.errors import BadOption, Cancelled, EmptyText, TextTooLong
 from loupe.storage.paths import new_id
@@ -30,6 +32,7 @@ from loupe.storage.rows import WorkState
 
 if TYPE_CHECKING:
     from loupe.engine.jobs import Checkpoint, Progress
+    from loupe.engine.models.language_model import LanguageModel
     from loupe.engine.models.reply import Reply
 
 JOB = "generation"
@@ -96,7 +99,7 @@ class Generations:
         """Accept a request. Raises QueueFull, TextTooLong, EmptyText, BadOption, NotFound, Forbidden."""
         options = self.models.settled(options)
         self._check(options)
-        spec = self.models.spec(_pair_of(options), paths_allowed=paths_allowed)
+        spec = self._spec(options, paths_allowed=paths_allowed)
         live = self._remember(LiveReply(new_id(), options, author))
         await self.jobs.submit(_job(live, paths_allowed=paths_allowed), given=(live, spec))
         return live
@@ -165,7 +168,7 @@ class Generations:
             live = self._remember(LiveReply(job.id, options, job.record.author))
         await self._run(job, live, spec)
 
-    async def _run(self, job: LiveJob, live: LiveReply, spec: PairSpec | None) -> None:
+    async def _run(self, job: LiveJob, live: LiveReply, spec: PairSpec | Path | None) -> None:
         """Write the reply. Raises what ended it, once the reply says so."""
         told = 0
 
@@ -180,7 +183,7 @@ class Generations:
         try:
             job.check()
             asked = job.record.request
-            spec = spec or self.models.spec(_pair_of(live.options), paths_allowed=asked["paths_allowed"])
+            spec = spec or self._spec(live.options, paths_allowed=asked["paths_allowed"])
             reply = await self._written(job, live, spec)
             live.text, live.tokens, live.finish = reply.text, len(reply.token_ids), reply.finish
             live.state = WorkState.DONE
@@ -196,12 +199,27 @@ class Generations:
             tell(None)
             self._tell(live, live.state)
 
-    async def _written(self, job: LiveJob, live: LiveReply, spec: PairSpec) -> "Reply":
+    def _spec(self, options: GenerationOptions, *, paths_allowed: bool) -> PairSpec | Path:
+        """The pair whose model is to write; the folder of a model that no pair reads."""
+        alone = not (options.verbalizer or options.reconstructor or options.donor)
+        if alone and self.models.groups.find_pair(options.model) is None:
+            return self.models.catalogue.folder(options.model, paths_allowed=paths_allowed)
+        return self.models.spec(options, paths_allowed=paths_allowed)
+
+    @asynccontextmanager
+    async def _writer(self, spec: PairSpec | Path, dtype: str | None) -> AsyncIterator["LanguageModel"]:
+        if isinstance(spec, Path):
+            async with self.models.use_model(spec, dtype or "") as model:
+                yield model
+        else:
+            async with self.models.use(spec) as loaded:
+                yield loaded.donor or loaded.model
+
+    async def _written(self, job: LiveJob, live: LiveReply, spec: PairSpec | Path) -> "Reply":
         from loupe.app.services.question import reply_job
 
-        async with self.models.use(spec) as loaded:
+        async with self._writer(spec, live.options.dtype) as model:
             device = await self.models.engine.device()
-            model = loaded.donor or loaded.model
             writing = await asyncio.to_thread(reply_job, live.options, model, live.options)
 
             def on_event(event: "Progress | Checkpoint") -> None:
@@ -241,8 +259,3 @@ def _job(live: LiveReply, *, paths_allowed: bool) -> NewJob:
         priority=PRIORITIES["interactive"],
         request={"options": live.options.model_dump(mode="json"), "paths_allowed": paths_allowed},
     )
-
-
-def _pair_of(options: GenerationOptions) -> AnalysisOptions:
-    shared = ("text", "messages", "prefill", "model", "verbalizer", "reconstructor", "donor", "dtype")
-    return AnalysisOptions(**{name: getattr(options, name) for name in shared})
