@@ -21,6 +21,7 @@ from loupe.engine.sae.architectures import Batch, StepResult, step_gradients
 from loupe.engine.sae.config import Activation, JumpReLURecipe, SAEConfig, TrainingConfig
 from loupe.engine.sae.controller import L0Controller
 from loupe.engine.sae.initial import initialise
+from loupe.engine.sae.kernels import can_be_compiled
 from loupe.engine.sae.measures import Measures, Sums, density_histogram
 from loupe.engine.sae.sae import SAE
 from loupe.engine.sae.scaling import Scales, folded, measure_scales
@@ -71,7 +72,10 @@ class Learner:
         result = yield from step_gradients(self.sae, self.training, batch, self._coefficient(), self._dead)
         if self.device.type == "cpu" and not bool(torch.isfinite(result.reconstruction)):
             self._refuse(x)
-        self._apply(result, batch.y)
+        if can_be_compiled(*self._by_latent().values()):
+            yield from self._apply_in_slices(result, batch.y)
+        else:
+            self._apply(result, batch.y)
 
     def measure(self, seconds: float | None = None, memory: int | None = None) -> Measures:
         """Read the interval's sums and begin a new one; `seconds` is how long it held the device."""
@@ -223,6 +227,34 @@ class Learner:
     def _refresh(self) -> None:
         assert self.training.dead_tokens is not None
         self._dead = (self._since_fired >= self.training.dead_tokens).nonzero().squeeze(1)
+
+    def _apply_in_slices(self, result: StepResult, y: Tensor) -> Generator[None, None, None]:
+        """`_apply` in compiled kernels. Once a weight has moved everything does, even if this is closed."""
+        from loupe.engine.sae.adam import AdamNumbers, CompiledAdam  # brings the compiler, which GPUs need not pay
+
+        training, weights = self.training, self._by_latent()
+        assert training.beta1 is not None
+        grads = {name: (g.t() if name == "W_enc" else g).contiguous() for name, g in result.grads.items()}
+        moments = {name: self._moments(weight) for name, weight in weights.items()}
+        adam = CompiledAdam(weights, grads, moments, "W_dec" if self._has_unit_rows else "")
+        norm = yield from adam.norm()
+        step, lr = self.step_number + 1, self._lr(self.step_number)
+        numbers = AdamNumbers(step, lr, training.beta1, training.beta2, clip=training.grad_clip)
+        try:
+            yield from adam.move(norm, numbers)
+        finally:
+            for each in moments.values():
+                each["step"].fill_(step)
+            if self.config.activation is Activation.JUMPRELU:
+                self.sae.threshold.clamp_(min=0)
+            self._count(result, y, norm)
+
+    def _moments(self, weight: Tensor) -> dict[str, Tensor]:
+        """Adam's, made when first asked for."""
+        if not self._optimizer.state[weight]:
+            zeros = {"exp_avg": torch.zeros_like(weight), "exp_avg_sq": torch.zeros_like(weight)}
+            self._optimizer.state[weight] = {"step": torch.zeros(()), **zeros}
+        return self._optimizer.state[weight]
 
     @torch.no_grad()
     def _apply(self, result: StepResult, y: Tensor) -> None:
