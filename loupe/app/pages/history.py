@@ -127,10 +127,10 @@ class HistoryPage:
         self.upload = upload
 
     def _pager(self) -> None:
-        with ui.element("nav").classes("pager").props('aria-label="Pages"'):
-            self.before = _flat("Newer", lambda: self._turn(-1), "page-before")
+        with ui.element("nav").classes("history-pager").props('aria-label="Pages"'):
+            self.before = _flat("Previous", lambda: self._turn(-1), "page-before")
             self.where = ui.html("", sanitize=False).classes("num soft").props("data-testid=history-count")
-            self.after = _flat("Older", lambda: self._turn(1), "page-after")
+            self.after = _flat("Next", lambda: self._turn(1), "page-after")
 
     async def _turn(self, by: int) -> None:
         await self._ask(page=min(max(1, self.query.page + by), self._pages))
@@ -161,6 +161,7 @@ class HistoryPage:
         last = first + len(page.items) - 1
         told = f"{first:,}–{last:,} of {page.total:,}" if page.items else "0 runs"
         self.where.set_content(told)
+        self.before.visible = self.after.visible = page.total > page.limit
         self.before.set_enabled(page.page > 1)
         self.after.set_enabled(page.has_next)
 

@@ -16,6 +16,7 @@ from loupe.app.services.alignment import Pair, align, side_by_side
 from loupe.app.services.run_files.document import SCORES, Document, Row
 from loupe.app.services.run_setup import Differing, differing, fingerprints
 
+WORD = re.compile(r"\w+[^\S\n]*|[^\w\s][^\S\n]*|\s")  # a word with the space after it, so that blanks are no matches
 ROUNDING = 1e-3  # relative difference of a score that another order of additions can make in 16 bits
 
 
@@ -148,17 +149,21 @@ def compare(a: Document, b: Document) -> Comparison:
 
 
 def word_diff(a: str, b: str) -> tuple[Piece, ...]:
-    """What two explanations share and what they do not, in words."""
-    words = re.findall(r"\w+|\s+|[^\w\s]", a), re.findall(r"\w+|\s+|[^\w\s]", b)
+    """What two explanations share and what they do not, in words; what was lost stands before what was gained."""
+    words = WORD.findall(a), WORD.findall(b)
     pieces: list[Piece] = []
-    for pair in align(*words):
-        kind = "same" if None not in pair else "gained" if pair.a is None else "lost"
-        word = words[1][pair.b] if pair.b is not None else words[0][pair.a or 0]
-        if pieces and pieces[-1].kind == kind:
-            pieces[-1] = Piece(kind, pieces[-1].text + word)
+    same = lost = gained = ""
+    for i, j in (*align(*words), Pair(-1, -1)):
+        if i is not None and j is not None:
+            changed = [Piece("lost", lost), Piece("gained", gained)]
+            if lost or gained or i < 0:
+                pieces += [Piece("same", same), *changed]
+                same = lost = gained = ""
+            same += words[1][j] if j >= 0 else ""
         else:
-            pieces.append(Piece(kind, word))
-    return tuple(pieces)
+            lost += "" if i is None else words[0][i]
+            gained += "" if j is None else words[1][j]
+    return tuple(piece for piece in pieces if piece.text)
 
 
 def _tokens(document: Document) -> list[str]:
@@ -210,10 +215,10 @@ def _place(pair: Pair, tokens: tuple[list[str], list[str]], rows: tuple[dict[int
 
 
 def kind_of(a: Row | None, b: Row | None) -> Kind:
-    """How two rows differ; None where a position was not explained."""
+    """How two rows differ, wherever in the text they stand; None where a position was not explained."""
     if a is None or b is None:
         return Kind.NEITHER if a is b else Kind.ONLY_B if a is None else Kind.ONLY_A
-    if a == b:
+    if a | {"position": 0} == b | {"position": 0}:
         return Kind.EQUAL
     if _said(a) != _said(b):
         return Kind.TIE if _parted_at_ties(a, b) else Kind.CHANGED
