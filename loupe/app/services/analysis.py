@@ -57,6 +57,7 @@ class Analyses:
         self._live: dict[str, LiveRun] = {}
         jobs.register(Kind(JOB, self._work, pausable=True, restarts=True, again=self._again))
         self._seconds_per_position: float | None = None
+        self._accepting = 0  # passed the bound, and is being written down
 
     @property
     def live(self) -> tuple[LiveRun, ...]:
@@ -102,20 +103,24 @@ class Analyses:
         self._check(options)
         spec = self.models.spec(options, paths_allowed=paths_allowed)
         text = options.text if options.text is not None else "\n\n".join(m.content for m in options.messages or ())
-        record = await self.runs.create(
-            NewRun(
-                name=options.name or title_of(text),
-                text=text,
-                request=options.model_dump(mode="json"),
-                model=options.model,
-                layer=options.layer,
-                seed=options.seed,
-                versions=versions(),
-                author=author,
-                repeat_of=repeat_of,
+        self._accepting += 1
+        try:
+            record = await self.runs.create(
+                NewRun(
+                    name=options.name or title_of(text),
+                    text=text,
+                    request=options.model_dump(mode="json"),
+                    model=options.model,
+                    layer=options.layer,
+                    seed=options.seed,
+                    versions=versions(),
+                    author=author,
+                    repeat_of=repeat_of,
+                )
             )
-        )
-        live = self._remember(LiveRun(record.id, options, author))
+            live = self._remember(LiveRun(record.id, options, author))
+        finally:
+            self._accepting -= 1
         fresh = repeat_of is not None
         await self.jobs.submit(_job(record, paths_allowed=paths_allowed, fresh=fresh), given=(live, spec))
         return live
@@ -190,7 +195,7 @@ class Analyses:
 
     def _check(self, options: AnalysisOptions) -> None:
         limits = self.settings
-        waiting = sum(live.busy for live in self._live.values())
+        waiting = self._accepting + sum(live.busy for live in self._live.values())
         if waiting >= limits.queue_limit:
             raise QueueFull(f"{waiting} analyses wait or run already; at most {limits.queue_limit} are accepted.")
         if not any(content.strip() for content in contents(options)):
