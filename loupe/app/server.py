@@ -124,11 +124,11 @@ def _add_pages(app: FastAPI, settings: Settings, secret: str, data_dir: DataDir)
     from nicegui import app as nicegui_app
     from nicegui import ui
 
-    from loupe.app.pages import analysis, compare, features, history, steering, theme, training
+    from loupe.app.pages import analysis, compare, features, history, library, steering, system, theme, training
 
     answer_programs(nicegui_app)
     theme.install(settings.root_path)
-    for room in (analysis, history, compare, training, features, steering):
+    for room in (analysis, history, compare, library, training, features, steering, system):
         room.register(app)
     ui.run_with(
         app,

@@ -155,6 +155,19 @@ class Settings(BaseSettings):
         return bool(self.password or self.api_key or self.api_keys)
 
 
+def sources(settings: Settings) -> dict[str, str]:
+    """For each setting where its value comes from: default, environment, or command line."""
+    surroundings = Settings()
+    return {name: _source(name, settings, surroundings) for name in Settings.model_fields}
+
+
+def _source(name: str, settings: Settings, surroundings: Settings) -> str:
+    if name not in settings.model_fields_set:
+        return "default"
+    from_there = name in surroundings.model_fields_set and getattr(settings, name) == getattr(surroundings, name)
+    return "environment" if from_there else "command line"
+
+
 def starter_folder(settings: Settings) -> Path:
     """Where the starter lies: the setting, else the assets beside the package (a checkout) or inside it (a wheel)."""
     if settings.starter_dir:

@@ -11,12 +11,15 @@ from loupe.app.bridge import Bridge
 from loupe.app.outbound.hub import Hub
 from loupe.app.outbound.token import HubToken
 from loupe.app.services.analysis import Analyses
+from loupe.app.services.backups import Backups
 from loupe.app.services.catalogue import Catalogue
+from loupe.app.services.diagnostics import Logbook
 from loupe.app.services.downloads import Downloads
 from loupe.app.services.engine import Engine
 from loupe.app.services.events import EventStream
 from loupe.app.services.generation import Generations
 from loupe.app.services.groups import Groups
+from loupe.app.services.history import History
 from loupe.app.services.jobs import Jobs
 from loupe.app.services.library import Library
 from loupe.app.services.loads import Loads
@@ -51,6 +54,9 @@ class Workspace:
     hub_token: HubToken
     downloads: Downloads
     system: System
+    backups: Backups
+    history: History
+    logbook: Logbook
     safekeeping: Safekeeping | None
 
 
@@ -67,9 +73,13 @@ async def open_workspace(settings: Settings) -> AsyncIterator[Workspace]:
         await workspace.groups.open()
         workspace.library.start_watching()
         workspace.runs.start_sweeping()
+        workspace.history.start()
+        logging.getLogger().addHandler(workspace.logbook)
         try:
             yield workspace
         finally:
+            logging.getLogger().removeHandler(workspace.logbook)
+            await workspace.history.close()
             await workspace.runs.close()
             await workspace.jobs.close()
             await workspace.library.close()
@@ -80,6 +90,7 @@ async def open_workspace(settings: Settings) -> AsyncIterator[Workspace]:
 def _services(settings: Settings, store: Store, safekeeping: Safekeeping | None) -> Workspace:
     bridge, events = Bridge(), EventStream(settings.event_history, first=time.time_ns() // 1_000_000)
     jobs, engine = Jobs(store, bridge, events), Engine(settings, bridge)
+    history = History(engine)
     catalogue = Catalogue(starter_folder(settings), store.data_dir.models)
     token = HubToken(store.data_dir.path / "hub-token", settings.hub_token)
     hub = Hub(settings, token)
@@ -103,7 +114,10 @@ def _services(settings: Settings, store: Store, safekeeping: Safekeeping | None)
         library=Library(settings, store, engine, catalogue, groups, models, hub),
         hub_token=token,
         downloads=Downloads(settings, hub, store.data_dir.models, jobs),
-        system=System(settings, store, engine, catalogue),
+        system=System(settings, store, engine, catalogue, history, jobs.latencies),
+        backups=Backups(store, jobs, settings.backup_dir),
+        history=history,
+        logbook=Logbook(),
         safekeeping=safekeeping,
     )
 

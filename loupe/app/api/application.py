@@ -14,7 +14,20 @@ from starlette.responses import Response
 from starlette.routing import Match, Mount
 from starlette.websockets import WebSocket
 
-from loupe.app.api import analyses, docs, events, generations, groups, health, jobs, models, pairs, runs, system
+from loupe.app.api import (
+    analyses,
+    docs,
+    events,
+    generations,
+    groups,
+    health,
+    jobs,
+    metrics,
+    models,
+    pairs,
+    runs,
+    system,
+)
 from loupe.app.api.envelope import error_response
 from loupe.app.api.older import surface
 from loupe.app.api.older.surface import is_older
@@ -55,6 +68,8 @@ def build_api(workspace: Workspace | None = None, *, paths_allowed: bool = False
     for older in surface.ROUTERS:
         app.include_router(older)
     app.include_router(health.router, include_in_schema=False)
+    app.include_router(metrics.router)
+    app.add_middleware(metrics.Timed)
     for path in EVERYTHING:
         app.add_api_route(path, _unknown, methods=METHODS, include_in_schema=False)
     for kind in (RequestValidationError, WebSocketRequestValidationError):

@@ -8,7 +8,7 @@ from nicegui import app, ui
 from loupe.app.pages.links import link, serve_under
 
 ASSETS_URL = "/assets"
-STYLES = ("loupe", "reading", "runs")
+STYLES = ("loupe", "reading", "runs", "system", "library")
 SCRIPTS = ("loupe", "strip", "compare")
 
 

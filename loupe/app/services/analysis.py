@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from loupe.app.bridge import Bridge
 from loupe.app.errors import Conflict, NotFound, QueueFull, WaitedTooLong, describe
+from loupe.app.services import latency
 from loupe.app.services.catalogue import PairSpec
 from loupe.app.services.events import EventStream
 from loupe.app.services.job_view import PRIORITIES
@@ -349,17 +350,20 @@ class Work:
         return True
 
     async def _keep(self, result: Result, key: str) -> None:
+        self.job.settle()
         live, runs = self.live, self.analyses.runs
         live.result = result
         record = await runs.keep(live.id, result)
         if record.artefact_id:
             await runs.store.cache.put(key, record.artefact_id)
         if live.first_at is not None:
+            self.analyses.jobs.latencies.note(latency.FIRST, live.first_at - live.created_at)
             seconds = time.monotonic() - live.first_at
             self.analyses.measured(seconds, len(live.positions), live.options.best_of)
         await self._end(WorkState.DONE)
 
     async def _end(self, state: WorkState) -> None:
+        self.job.settle()
         live, rows = self.live, self.analyses.runs.rows
         live.state, live.ended_at, live.handle = state, time.monotonic(), None
         self._tell_rows()

@@ -14,6 +14,8 @@ from typing import Any
 from loupe.app import logging as app_logging
 from loupe.app.bridge import Bridge
 from loupe.app.errors import answer_for, describe
+from loupe.app.services import latency
+from loupe.app.services.latency import Latencies
 from loupe.app.services.live_job import LiveJob
 from loupe.engine.errors import Cancelled
 from loupe.storage.rows import WorkState
@@ -22,6 +24,7 @@ from loupe.storage.store import Store
 log = logging.getLogger(__name__)
 
 SAVE_S = 5.0  # progress and log lines that a crash may forget
+INTERACTIVE = 0
 TELL_S = 1.0  # between two progress events of one job
 
 Work = Callable[[LiveJob], Awaitable[Any]]
@@ -31,11 +34,14 @@ Tell = Callable[[LiveJob, str], None]
 class JobWork:
     """The work on one job. `tell(live, name)` lets everyone know."""
 
-    def __init__(self, work: Work, live: LiveJob, store: Store, bridge: Bridge, tell: Tell) -> None:
+    def __init__(
+        self, work: Work, live: LiveJob, store: Store, bridge: Bridge, latencies: Latencies, tell: Tell
+    ) -> None:
         self.work = work
         self.live = live
         self.store = store
         self.bridge = bridge
+        self.latencies = latencies
         self.tell = tell
         self._news = asyncio.Event()
         self._over = False
@@ -92,6 +98,9 @@ class JobWork:
         live = self.live
         if live.begun and not live.started and not live.paused:
             live.started, live.state = True, WorkState.RUNNING
+            if live.waited_s is not None and live.priority == INTERACTIVE:
+                self.latencies.note(latency.DEVICE, live.waited_s)
+                live.waited_s = None
             live.record = await self.store.jobs.start(live.id)
             if live.paused:  # meanwhile
                 await self.store.jobs.pause(live.id)

@@ -30,6 +30,7 @@ from loupe.app.errors import ConfirmationNeeded, Conflict
 from loupe.app.services.events import EventStream
 from loupe.app.services.job_view import PRIORITIES, job_json
 from loupe.app.services.job_work import JobWork, Work
+from loupe.app.services.latency import Latencies
 from loupe.app.services.live_job import LiveJob
 from loupe.storage.records import Page
 from loupe.storage.repos.jobs import JobRecord, NewJob
@@ -61,6 +62,7 @@ class Jobs:
         self.rows = store.jobs
         self.bridge = bridge
         self.events = events
+        self.latencies = Latencies()
         self._kinds: dict[str, Kind] = {}
         self._live: dict[str, LiveJob] = {}
         self._ended: deque[str] = deque()
@@ -216,7 +218,7 @@ class Jobs:
     def _launch(self, record: JobRecord, given: Any = None) -> LiveJob:
         live = self._live[record.id] = LiveJob(record, given, self._changed, self._keep_checkpoint)
         live.closing = self._closing
-        work = JobWork(self._kinds[record.kind].work, live, self.store, self.bridge, self._tell)
+        work = JobWork(self._kinds[record.kind].work, live, self.store, self.bridge, self.latencies, self._tell)
         live.ended = asyncio.create_task(work.run(), name=f"{record.kind}-{record.id}")
         live.ended.add_done_callback(lambda _: self._forget(live))
         self._tell(live, live.state)

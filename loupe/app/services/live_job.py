@@ -58,6 +58,8 @@ class LiveJob:
         self._kept = kept
         self._stop: Callable[[], object] | None = None
         self._told = False
+        self._submitted_at: float | None = None
+        self.waited_s: float | None = None  # from asking for the device to the first slice
         self._first: tuple[float, int] | None = None
 
     # For the work itself.
@@ -66,6 +68,8 @@ class LiveJob:
         """Say that waiting is over; device jobs say so with their first slice. Any thread."""
         if not self.begun:
             self.begun = True
+            if self._submitted_at is not None:
+                self.waited_s = time.monotonic() - self._submitted_at
             self._changed(self)
 
     def report(self, done: int, total: int | None = None, message: str = "") -> None:
@@ -91,6 +95,10 @@ class LiveJob:
         """Raise Cancelled when the job was cancelled or the server is closing."""
         if self.cancelled or self.closing:
             raise Cancelled(f"{self.record.kind} {self.id} was stopped.")
+
+    def settle(self) -> None:
+        """Say that the work is writing down its end: from now on it cannot be stopped any more."""
+        self._stop = lambda: None
 
     @contextmanager
     def stopped_by(self, stop: Callable[[], object]) -> Iterator[None]:
@@ -122,7 +130,7 @@ class LiveJob:
         artefact that is recorded, and returns its id. What the device job reports is reported here by itself.
         """
         self.check()
-        told = _Told(job, self)
+        told, self._submitted_at = _Told(job, self), time.monotonic()
         watch = self._watch(on_event, keep)
         self.handle = device.submit(
             told,

@@ -1,5 +1,6 @@
 """How this process and its machine are: health, device, memory, disk, and the checks of `loupe doctor`."""
 
+import asyncio
 import importlib.metadata
 import os
 import platform
@@ -12,10 +13,12 @@ from typing import Any
 
 import psutil
 
+from loupe.app.services.backups import snapshot_json
 from loupe.app.services.catalogue import Catalogue
 from loupe.app.services.engine import Engine, EngineState
-from loupe.app.settings import Settings, starter_folder
-from loupe.storage.backup import Snapshot
+from loupe.app.services.history import History, Sample
+from loupe.app.services.latency import Latencies
+from loupe.app.settings import Settings, sources, starter_folder
 from loupe.storage.paths import DataDir
 from loupe.storage.store import Store
 
@@ -35,12 +38,22 @@ class Check:
 class System:
     """Reads, and backs up; changes nothing."""
 
-    def __init__(self, settings: Settings, store: Store, engine: Engine, catalogue: Catalogue) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        engine: Engine,
+        catalogue: Catalogue,
+        history: History,
+        latencies: Latencies,
+    ) -> None:
         self.settings = settings
         self.store = store
         self.data_dir = store.data_dir
         self.engine = engine
         self.catalogue = catalogue
+        self.history = history
+        self.latencies = latencies
         self._started = time.monotonic()
         self._process = psutil.Process()
 
@@ -57,7 +70,7 @@ class System:
         return time.monotonic() - self._started
 
     def overview(self) -> dict[str, Any]:
-        """Device, memory, disk, versions, and how long the device was held at once."""
+        """Device, memory, disk, versions, latencies, and how long the device was held at once."""
         memory = psutil.virtual_memory()
         disk = shutil.disk_usage(self.data_dir.path)
         device = self.engine.running
@@ -74,9 +87,55 @@ class System:
                 "memory_available_bytes": memory.available,
             },
             "disk": {"total_bytes": disk.total, "free_bytes": disk.free, "data_dir": str(self.data_dir.path)},
-            "device": asdict(device.stats()) if device else None,
+            "device": asdict(device.stats()) | self.held() if device else None,
+            "accelerators": [asdict(each) for each in self.latest().accelerators],
+            "latency": [asdict(row) | {"over": row.over} for row in self.latencies.rows()],
             "versions": versions(),
         }
+
+    def latest(self) -> Sample:
+        """The newest sample of the machine."""
+        return self.history.samples[-1] if self.history.samples else self.history.look()
+
+    def held(self) -> dict[str, Any]:
+        """The memory of the device, and who holds how much of it."""
+        device = self.engine.running
+        if device is None:
+            return {}
+        memory = device.memory.memory()
+        return {
+            "memory_total_bytes": memory.total,
+            "memory_used_bytes": memory.used,
+            "memory_limit_bytes": int(memory.total * device.memory.fraction),
+            "holdings": device.memory.holdings(),
+        }
+
+    def glance(self) -> dict[str, Any]:
+        """The few numbers that every page shows: cheap enough to be asked every second by everyone."""
+        device, sample = self.engine.running, self.latest()
+        stats = device.stats() if device else None
+        known = {
+            "engine": self.engine.state,
+            "device": stats.device if stats else None,
+            "running": stats.running if stats else None,
+            "waiting": stats.waiting if stats else 0,
+            "paused": stats.paused if stats else 0,
+            "memory_used_bytes": sample.device_used_bytes,
+            "memory_total_bytes": sample.device_total_bytes,
+            "process_bytes": sample.process_bytes,
+            "utilisation_percent": sample.accelerators[0].utilisation_percent if sample.accelerators else None,
+        }
+        return {name: value for name, value in known.items() if value is not None}
+
+    async def disk(self) -> dict[str, int]:
+        """Bytes of the data directory by what they are: artefacts by kind, models, database, backups; largest first."""
+        kinds = {f"artefact: {k}": size for k, size in (await self.store.artefact_records.size_by_kind()).items()}
+        folders = {"models": self.data_dir.models, "backups": self.data_dir.backups}
+        sizes = {name: await asyncio.to_thread(_size_of, folder) for name, folder in folders.items()}
+        database = self.data_dir.database
+        files = (database, database.with_name(f"{database.name}-wal"), self.data_dir.reserve)
+        sizes["database"] = sum(file.stat().st_size for file in files if file.exists())
+        return dict(sorted((kinds | sizes).items(), key=lambda entry: -entry[1]))
 
     async def backup(self, target: Path) -> dict[str, Any]:
         """Copy everything recorded to `target` while work goes on. Raises BackupError, StoreFull, StoreFailed."""
@@ -84,26 +143,36 @@ class System:
 
     def setting_rows(self) -> list[dict[str, Any]]:
         """Every setting with its value and where that came from; secrets only as set or not."""
-        given = self.settings.model_fields_set
-        rows = []
-        for name, field in Settings.model_fields.items():
-            value = getattr(self.settings, name)
-            secret = "SecretStr" in str(field.annotation)
-            shown = ("set" if value else None) if secret else value
-            source = "given" if name in given else "default"
-            rows.append({"name": f"LOUPE_{name.upper()}", "value": shown, "source": source, "about": field.description})
-        return rows
+        origin = sources(self.settings)
+        return [
+            {
+                "name": f"LOUPE_{name.upper()}",
+                "value": _shown(getattr(self.settings, name), str(field.annotation)),
+                "source": origin[name],
+                "about": field.description,
+                "choices": "Literal" in str(field.annotation),
+            }
+            for name, field in Settings.model_fields.items()
+        ]
 
 
-def snapshot_json(snapshot: Snapshot) -> dict[str, Any]:
-    """A backup for programs."""
-    return {
-        "number": snapshot.number,
-        "folder": str(snapshot.folder),
-        "created_at": snapshot.created_at.isoformat(),
-        "artefacts": len(snapshot.artefacts),
-        "damaged": list(snapshot.damaged),
-    }
+def _shown(value: Any, annotation: str) -> Any:
+    """What may be told of a setting: of a secret whether it is set, of an address all but who signs in there."""
+    if "SecretStr" in annotation:
+        return "set" if value else None
+    if isinstance(value, str) and "://" in value and "@" in value:
+        scheme, rest = value.split("://", 1)
+        return f"{scheme}://…@{rest.rsplit('@', 1)[1]}"
+    return value
+
+
+def _size_of(folder: Path) -> int:
+    """Bytes of the files below a folder; what a link leads to lies elsewhere and is not counted."""
+    found = 0
+    for path in folder.rglob("*") if folder.is_dir() else ():
+        if path.is_file() and not path.is_symlink():
+            found += path.stat().st_size
+    return found
 
 
 def version() -> str:

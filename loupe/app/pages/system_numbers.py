@@ -1,0 +1,151 @@
+"""The numbers of the System page as markup: the machine with its last hour, latencies, slices, disk, settings."""
+
+import html
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from loupe.app.pages.numbers import seconds, size
+from loupe.app.services.history import Sample
+from loupe.app.services.latency import Latency
+
+WIDTH, HEIGHT = 240, 44
+
+
+def machine_html(samples: Sequence[Sample], held: dict[str, Any], glance: dict[str, Any]) -> str:
+    """What the machine does now, with the last hour of it as lines, and who holds the device's memory."""
+    now = samples[-1]
+    cards = [
+        _card("Processors", f"{now.cpu_percent:.0f} %", [s.cpu_percent for s in samples], 100),
+        _card(
+            "Memory",
+            f"{size(now.machine_used_bytes)} of {size(now.machine_total_bytes)}",
+            [s.machine_used_bytes for s in samples],
+            now.machine_total_bytes,
+        ),
+        _card("Loupe's own memory", size(now.process_bytes), [s.process_bytes for s in samples]),
+        _card("Lag of the event loop", _ms(now.loop_lag_s), [s.loop_lag_s for s in samples]),
+    ]
+    for each in now.accelerators:
+        past = [a.utilisation_percent for s in samples for a in s.accelerators if a.index == each.index]
+        if each.utilisation_percent is not None:
+            cards.append(
+                _card(each.name, f"{each.utilisation_percent} % busy", [p for p in past if p is not None], 100)
+            )
+        used = [a.used_bytes for s in samples for a in s.accelerators if a.index == each.index]
+        told = f"{size(each.used_bytes)} of {size(each.total_bytes)}"
+        cards.append(_card(f"{each.name}, memory", told, used, each.total_bytes))
+    return f'<div class="cards">{"".join(cards)}</div>{_device_html(held, glance)}'
+
+
+def _device_html(held: dict[str, Any], glance: dict[str, Any]) -> str:
+    if not held:
+        return '<p class="soft" data-testid="device">The engine is not loaded; it is when it is first needed.</p>'
+    doing = f"runs {html.escape(glance['running'])}" if "running" in glance else "is idle"
+    limit = f"{size(held['memory_limit_bytes'])} may be filled"
+    rows = [(html.escape(owner), size(bytes_)) for owner, bytes_ in held["holdings"].items()]
+    table = _table(("Holder of device memory", "Bytes"), rows) if rows else '<p class="soft">No model is loaded.</p>'
+    return (
+        f'<p data-testid="device"><b>{html.escape(glance["device"])}</b> {doing}; {glance["waiting"]} wait, '
+        f"{glance['paused']} paused; {limit}.</p>{table}"
+    )
+
+
+def latency_html(rows: Sequence[Latency]) -> str:
+    """What people wait for, beside its target; a row above its target says so."""
+    if not rows:
+        return '<p class="soft">Nothing was measured yet.</p>'
+    cells = [
+        (
+            row.name + (' <span class="warned">above target</span>' if row.over else ""),
+            _ms(row.p50_s),
+            _ms(row.p95_s),
+            _ms(row.longest_s),
+            _ms(row.target_s),
+            f"{row.count:,}",
+        )
+        for row in rows
+    ]
+    return _table(("What", "p50", "p95", "Longest", "Target p95", "Times"), cells)
+
+
+def slices_html(stats: Any) -> str:
+    """How long jobs hold the device at once, the longest first."""
+    if stats is None or not stats.slices:
+        return '<p class="soft">No job has run on the device yet.</p>'
+    cells = [
+        (html.escape(s.name), _ms(s.p50_s), _ms(s.p95_s), _ms(s.longest_s), f"{s.overruns:,}", f"{s.count:,}")
+        for s in stats.slices
+    ]
+    return _table(("Job", "p50", "p95", "Longest slice", "Over budget", "Slices"), cells)
+
+
+def disk_html(sizes: dict[str, int], free: int) -> str:
+    """What lies in the data directory."""
+    rows = [(html.escape(name), size(count)) for name, count in sizes.items()]
+    return _table(("What", "Bytes"), [*rows, ("free on the disk", size(free))])
+
+
+def settings_html(rows: Iterable[dict[str, Any]]) -> str:
+    """Every setting with its source; those that somebody set come first."""
+    ordered = sorted(rows, key=lambda row: row["source"] == "default")
+    cells = [
+        (
+            f"<code>{row['name']}</code>",
+            "" if row["value"] is None else html.escape(str(row["value"])),
+            row["source"],
+            html.escape(row["about"] or ""),
+        )
+        for row in ordered
+    ]
+    return _table(("Setting", "Value", "From", "Meaning"), cells, right=False)
+
+
+def backups_html(found: Sequence[Any]) -> str:
+    """The snapshots there are."""
+    if not found:
+        return '<p class="soft" data-testid="backups-empty">There is no snapshot yet.</p>'
+    cells = [
+        (
+            str(snapshot.number),
+            f"{snapshot.created_at:%Y-%m-%d %H:%M} UTC",
+            f"{len(snapshot.artefacts):,}",
+            f"{len(snapshot.damaged)} damaged" if snapshot.damaged else "",
+            f'<button class="plain" data-number="{snapshot.number}" data-testid="backup-verify">Verify</button>',
+        )
+        for snapshot in found
+    ]
+    return _table(("Snapshot", "Made", "Artefacts", "", ""), cells)
+
+
+def _card(title: str, told: str, past: Sequence[float], most: float | None = None) -> str:
+    return (
+        f'<figure class="card-number"><figcaption class="soft">{html.escape(title)}</figcaption>'
+        f'<b class="num">{html.escape(told)}</b>{line_svg(past, most)}</figure>'
+    )
+
+
+def line_svg(values: Sequence[float], most: float | None = None) -> str:
+    """A line of the past, oldest left; from nothing to `most`, or to the largest value."""
+    if len(values) < 2:
+        return ""
+    top = most or max(values) or 1
+    step = WIDTH / (len(values) - 1)
+    points = " ".join(f"{i * step:.1f},{HEIGHT - min(1.0, v / top) * HEIGHT:.1f}" for i, v in enumerate(values))
+    return (
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" preserveAspectRatio="none" role="img" '
+        f'aria-label="{len(values)} samples"><polyline points="{points}"/></svg>'
+    )
+
+
+def _ms(value: float) -> str:
+    return f"{value * 1000:.0f} ms" if value < 1 else seconds(value)
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, right: bool = True) -> str:
+    """A plain table; the cells are markup already. Numbers, all but the first column, stand at the right."""
+    side = ' class="num"' if right else ""
+    head = "".join(f"<th{side if i else ''}>{name}</th>" for i, name in enumerate(heads))
+    lines = ("".join(f"<td{side if i else ''}>{cell}</td>" for i, cell in enumerate(row)) for row in rows)
+    body = "".join(f"<tr>{line}</tr>" for line in lines)
+    table = f'<table class="plain-table"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+    return f'<div class="scroll">{table}</div>'
