@@ -112,7 +112,44 @@ loupe.table = {
     const row = e.target.closest('[data-i]');
     if (row) emit({ i: Number(row.dataset.i) });
   },
+  key(e, emit) {
+    if (e.ctrlKey || e.metaKey || e.altKey || e.target.closest('button, input')) return;
+    if (e.key === 'Escape') return emit({ i: -1 });
+    const all = [...e.currentTarget.querySelectorAll('tbody [data-i], .column[data-i]')];
+    const now = all.findIndex((row) => row.classList.contains('locked'));
+    const step = { ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1 }[e.key];
+    const ends = { Home: 0, End: all.length - 1 };
+    const next = step ? Math.min(Math.max(now + step, 0), all.length - 1) : ends[e.key] ?? -1;
+    if (next < 0 || next === now) return;
+    e.preventDefault();
+    all[next].scrollIntoView({ block: 'nearest', inline: 'nearest' });
+    emit({ i: Number(all[next].dataset.i) });
+  },
 };
+
+// The line between text and card can be moved, by pointer or with the arrow keys; its place is remembered.
+loupe.divider = {
+  set(width) {
+    const kept = Math.min(Math.max(width, 320), window.innerWidth * 0.6);
+    document.documentElement.style.setProperty('--card', `${kept}px`);
+    localStorage.setItem('loupe-card', String(kept));
+  },
+  width: () => document.querySelector('.right').getBoundingClientRect().width,
+  down(e) {
+    const from = e.clientX, width = this.width();
+    const move = (m) => this.set(width + from - m.clientX);
+    e.preventDefault();
+    addEventListener('pointermove', move);
+    addEventListener('pointerup', () => removeEventListener('pointermove', move), { once: true });
+  },
+  key(e) {
+    const step = { ArrowLeft: 24, ArrowRight: -24 }[e.key];
+    if (step) { e.preventDefault(); this.set(this.width() + step); }
+  },
+};
+if (localStorage.getItem('loupe-card')) {
+  document.documentElement.style.setProperty('--card', `${Number(localStorage.getItem('loupe-card')) || 430}px`);
+}
 
 loupe.card = {
   click(e, emit) {

@@ -114,6 +114,8 @@ def test_a_running_analysis_is_cancelled_and_survives_a_reload(visit: Callable[.
     page.get_by_test_id("cancel").click()
     expect(page.get_by_test_id("said")).to_contain_text("Cancelled")
     expect(page.get_by_test_id("run-kind")).to_contain_text("Cancelled")
+    expect(page.get_by_test_id("state-partial")).to_contain_text("positions explained")
+    expect(page.locator("[role=option].failed").first).to_be_visible()
     expect(page.get_by_test_id("cancel")).to_be_hidden()
 
 

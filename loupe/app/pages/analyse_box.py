@@ -5,12 +5,14 @@ from typing import Any
 
 from nicegui import ui
 
+from loupe.app.errors import ConfirmationNeeded
 from loupe.app.pages.chat_input import FIRST, ChatInput
-from loupe.app.pages.controls import SchemaForm, Segmented
+from loupe.app.pages.controls import SchemaForm, Segmented, confirmed
 from loupe.app.pages.frame import problem_html, told
 from loupe.app.pages.model_choice import ModelChoice
 from loupe.app.pages.numbers import seconds
 from loupe.app.pages.progress import ended_html, progress_html, reply_html
+from loupe.app.pages.run_actions import visitor
 from loupe.app.services.chats import looks_like_chat
 from loupe.app.services.live import LiveRun
 from loupe.app.services.options import AnalysisOptions, Message, ReplyOptions
@@ -186,9 +188,17 @@ class AnalyseBox:
             self._tell(told(error))
 
     async def _cancel(self) -> None:
-        if self._live is not None and self._live.busy:
-            self.stop.disable()
-            await self.workspace.analyses.cancel(self._live.id)
+        if self._live is None or not self._live.busy:
+            return
+        analyses, id = self.workspace.analyses, self._live.id
+        self.stop.disable()
+        try:
+            await analyses.cancel(id, by=visitor(), confirm=False)
+        except ConfirmationNeeded as needed:
+            if await confirmed(str(needed), "Cancel it", "Leave it"):
+                await analyses.cancel(id, by=visitor())
+        finally:
+            self.stop.enable()
 
     # how it goes
 

@@ -14,6 +14,7 @@ from loupe.app.pages import run_view
 from loupe.app.pages.analyse_box import AnalyseBox
 from loupe.app.pages.export_menu import export_menu
 from loupe.app.pages.frame import PATIENCE_S, Problem, frame, told, workspace_of
+from loupe.app.pages.links import address, link
 from loupe.app.pages.reader import Reader
 from loupe.app.pages.run_actions import repeat, visitor
 from loupe.app.pages.states import Way
@@ -61,8 +62,10 @@ class AnalysisPage:
                 self._lede()
                 self.box = AnalyseBox(self.workspace, self._start, self._preview, self._edited)
                 self.reader = Reader(self.workspace, lambda chosen: self.box.choose(chosen), lambda: self.box.start())
-            with ui.element("aside").classes("right panel").props('aria-label="Explanation" data-testid=card'):
-                self.reader.place_card()
+            with ui.element("div").classes("right-holder"):
+                self._divider()
+                with ui.element("aside").classes("right panel").props('aria-label="Explanation" data-testid=card'):
+                    self.reader.place_card()
             ui.context.client.on_delete(lambda: self._stop_following())
             self.box.wants_reply.value = reply
             try:
@@ -72,12 +75,18 @@ class AnalysisPage:
             except (AppError, LoupeError, StorageError) as error:
                 self.reader.show_problem(told(error))
 
+    def _divider(self) -> None:
+        line = ui.element("div").classes("divider").props("role=separator aria-orientation=vertical tabindex=0")
+        line.props('aria-label="Width of the explanation" aria-valuenow=33 data-testid=divider')
+        line.on("pointerdown", js_handler="(e) => loupe.divider.down(e)")
+        line.on("keydown", js_handler="(e) => loupe.divider.key(e)")
+
     def _lede(self) -> None:
         with ui.element("div").classes("lede-row"):
             ui.html("What does the model hold in mind at each word?", tag="h1").classes("lede")
             ui.html(
-                '<a href="/history" data-testid="to-history">Saved runs</a>'
-                '<a href="/compare" data-testid="to-compare">Compare two</a>',
+                f'<a href="{link("/history")}" data-testid="to-history">Saved runs</a>'
+                f'<a href="{link("/compare")}" data-testid="to-compare">Compare two</a>',
                 sanitize=False,
                 tag="nav",
             ).classes("sub-links").props('aria-label="Runs"')
@@ -135,7 +144,8 @@ class AnalysisPage:
             again = ui.button("Repeat", icon="replay", color=None).classes("quiet small-button")
             again.props("flat no-caps dense data-testid=repeat").tooltip("Ask the same again and report differences")
             again.on_click(lambda: self._repeat(id))
-            ui.html(f'<a class="quiet-link" href="/compare?a={id}" data-testid="compare">Compare</a>', sanitize=False)
+            compare = link(f"/compare?a={id}")
+            ui.html(f'<a class="quiet-link" href="{compare}" data-testid="compare">Compare</a>', sanitize=False)
             export_menu(self.workspace, id)
 
     async def _repeat(self, id: str) -> None:
@@ -156,7 +166,7 @@ class AnalysisPage:
     async def _start(self, options: dict[str, Any]) -> None:
         asked = AnalysisOptions.model_validate(options)
         live = await self.workspace.analyses.start(asked, author=visitor())
-        ui.navigate.history.push(f"/runs/{live.id}")
+        ui.navigate.history.push(address(f"/runs/{live.id}"))
         self._follow(live)
 
     def _follow(self, live: LiveRun) -> None:

@@ -42,6 +42,20 @@ class Segmented:
             button.props(f"aria-pressed={'true' if name == self.value else 'false'}")
 
 
+async def confirmed(sentence: str, yes: str, no: str) -> bool:
+    """Ask before something that cannot be taken back; closing the dialog means no."""
+    with ui.dialog() as dialog, ui.card().classes("dialog"):
+        ui.label(sentence)
+        with ui.element("div").classes("actions"):
+            go = ui.button(yes, on_click=lambda: dialog.submit(True), color=None).classes("go")
+            go.props("unelevated no-caps data-testid=confirm-yes")
+            stay = ui.button(no, on_click=lambda: dialog.submit(False), color=None).classes("quiet")
+            stay.props("flat no-caps data-testid=confirm-no")
+    answer = await dialog
+    dialog.delete()
+    return bool(answer)
+
+
 class SchemaForm:
     """Controls for some fields of a pydantic model: defaults, ranges, choices and tooltips are the schema's own.
 

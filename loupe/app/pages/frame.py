@@ -104,7 +104,7 @@ def frame(workspace: Workspace, active: str, title: str = "", *, layout: str = "
     ui.page_title(f"{title} · Loupe" if title else "Loupe")
     dark = ui.dark_mode(app.storage.user.get("dark", True))
     ui.query("body").classes("loupe")
-    with ui.element("header").classes("topbar"):
+    with ui.header(wrap=False).classes("topbar", remove="nicegui-header"):
         ui.html(_brand_html(), sanitize=False)
         ui.html(_navigation_html(active), sanitize=False).classes("nav-holder")
         device_chip(workspace)
@@ -112,7 +112,7 @@ def frame(workspace: Workspace, active: str, title: str = "", *, layout: str = "
     key_map(active)
     problem = Problem()
     ui.on_exception(problem.show)
-    main = ui.element("main").classes(f"page {layout}".strip())
+    main = ui.element("div").classes(f"page {layout}".strip())  # Quasar's own page is the <main> around it
     ui.skip_link(target=main).props("data-testid=skip")
     with main:
         yield problem

@@ -6,13 +6,12 @@ from loupe.app.pages.numbers import seconds
 from loupe.app.services.live import LiveRun
 from loupe.storage.rows import WorkState
 
-ENDINGS = {WorkState.CANCELLED: "Cancelled.", WorkState.FAILED: "Failed."}
-
 
 def progress_html(live: LiveRun, ahead: int) -> str:
     """A bar that is filled as far as is known, and the same in words."""
     share = live.done / live.total * 100 if live.total else 0
-    said = [f"{live.done} of {live.total}" if live.total else html.escape(live.stage)]
+    said = ["paused"] if live.job is not None and live.job.paused else []
+    said += [f"{live.done} of {live.total}" if live.total else html.escape(live.stage)]
     if ahead:
         said.append(f"{ahead} ahead in the queue")
     if (left := live.seconds_left) is not None:
@@ -36,5 +35,6 @@ def reply_html(text: str, *, writing: bool) -> str:
 def ended_html(live: LiveRun) -> str:
     """How it ended, and how long it took."""
     took = seconds((live.ended_at or live.created_at) - live.created_at)
-    text = ENDINGS.get(live.state, f"Done in {took}. Saved; the link stays valid.")
+    is_done = live.state is WorkState.DONE
+    text = f"Done in {took}. Saved; the link stays valid." if is_done else f"{live.state.capitalize()}."
     return f'<span class="soft">{text}</span>'

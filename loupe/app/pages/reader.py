@@ -8,6 +8,7 @@ from nicegui import app, ui
 from loupe.app.pages import run_view, states, summary
 from loupe.app.pages.card import Look, card_html, hint_html, waiting_html
 from loupe.app.pages.controls import Segmented
+from loupe.app.pages.links import address
 from loupe.app.pages.run_view import RunView
 from loupe.app.pages.scales import SCORES, Scale, salience_scale, scale_of
 from loupe.app.pages.strip import SPOKEN, Paint, State, TokenStrip
@@ -56,6 +57,7 @@ class Reader:
         self.panel = ui.element("section").classes("panel").props('aria-label="Run" data-testid=run')
         with self.panel:
             self.header = ui.html("", sanitize=False).classes("run-head")
+            self._stale = ui.element("div").classes("notice")
             self.notice = ui.element("div").classes("notice")
             with ui.element("div").classes("toolbar"):
                 self._views = Segmented(VIEWS, self.mode, self._switch, label="View", testid="view")
@@ -188,20 +190,23 @@ class Reader:
         self.notice.clear()
         if live.state is WorkState.FAILED and live.error:
             self.show_problem(live.error)
-        if live.state in (WorkState.CANCELLED, WorkState.FAILED) and live.total and live.done < live.total:
-            why = "Cancelled; what is finished stays here until the server stops."
+        if live.state is not WorkState.DONE and live.total and live.done < live.total:
+            why = (
+                "" if live.error else f"{live.state.capitalize()}; what is finished stays here until the server stops."
+            )
             with self.notice:
-                states.partial(live.done, live.total, "positions explained", why if not live.error else "")
+                states.partial(live.done, live.total, "positions explained", why)
 
     def mark_stale(self, changed: list[str]) -> None:
         """Say that the questions beside this run are no longer those it answered."""
-        self.notice.clear()
+        self._stale.clear()
         if changed and self.view.positions:
-            with self.notice:
+            with self._stale:
                 states.stale(", ".join(changed))
 
     def _say_nothing(self) -> None:
         self.notice.clear()
+        self._stale.clear()
         self.problem.visible = False
         self.panel.visible = True
 
@@ -256,7 +261,7 @@ class Reader:
 
     def _note(self, position: int | None) -> None:
         suffix = "" if position is None else f"?position={position}"
-        ui.navigate.history.replace(self.path + suffix)
+        ui.navigate.history.replace(address(self.path) + suffix)
 
     # how it is drawn
 
@@ -335,7 +340,7 @@ class Reader:
         live = self._live
         if live is None or position not in self._asked:
             return State.SKIPPED
-        if live.state in (WorkState.CANCELLED, WorkState.FAILED):
+        if not live.busy:
             return State.FAILED
         return State.MAKING if live.first_at is not None or live.handle is not None else State.WAITING
 

@@ -28,7 +28,7 @@ def live_header_html(live: LiveRun, view: RunView, path: str, samples: list[dict
     facts = [f"<b>{live.done}</b> of <b>{live.total}</b> explained"] if live.total else [html.escape(live.stage)]
     if (left := live.seconds_left) is not None:
         facts.append(f"about <b>{seconds(left)}</b> left")
-    said = {WorkState.CANCELLED: "Cancelled", WorkState.FAILED: "Failed"}.get(live.state, "Live")
+    said = "Live" if live.busy else live.state.capitalize()
     return _header(said, title, facts, path, samples)
 
 

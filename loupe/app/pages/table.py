@@ -55,7 +55,7 @@ def _has(value: object) -> bool:
 
 
 class ResultTable:
-    """The table on a page. `on_pick(position)` tells which row was chosen."""
+    """The table on a page. `on_pick(position)` tells which row was chosen, −1 that it is let go."""
 
     def __init__(self, columns: Sequence[str], on_pick: Callable[[int], None]) -> None:
         self.columns = [name for name in columns if name in COLUMNS] or list(DEFAULT)
@@ -74,6 +74,7 @@ class ResultTable:
                     self._body = ui.element("tbody")
             self._pager = ui.element("div").classes("pager num")
         self._table.on("click", self._clicked, js_handler="(e) => loupe.table.click(e, emit)")
+        self.box.on("keydown", self._clicked, js_handler="(e) => loupe.table.key(e, emit)")
         with self._pager:
             self._back = ui.button(icon="chevron_left", on_click=lambda: self._turn(-1), color=None)
             self._back.props('flat dense round aria-label="Previous page" data-testid=table-back').classes("icon")
@@ -109,7 +110,8 @@ class ResultTable:
         if mark == self._drawn[number]:
             return
         row = self._rows[number]
-        row.props(f"data-i={found.position} aria-selected={'true' if kept else 'false'}")
+        row.props(f"data-i={found.position}")
+        row.props("aria-current=true") if kept else row.props(remove="aria-current")
         row.classes(add="locked") if kept else row.classes(remove="locked")
         row.set_content(content)
         self._drawn[number] = mark
@@ -186,7 +188,7 @@ class ResultTable:
             self._down = not self._down if name == self._sort else name not in ("position", "token", "explanation")
             self._sort, self._page = name, 0
             self._again()
-        elif isinstance(position, int | float) and position >= 0:
+        elif isinstance(position, int | float):
             self._on_pick(int(position))
 
 

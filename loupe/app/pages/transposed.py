@@ -20,7 +20,7 @@ SHOWN = ("fve_nrm", "cosine", "kl")
 
 
 class Transposed:
-    """The view on a page. `on_pick(position)` tells which column was chosen."""
+    """The view on a page. `on_pick(position)` tells which column was chosen, −1 that it is let go."""
 
     def __init__(self, on_pick: Callable[[int], None]) -> None:
         self._on_pick = on_pick
@@ -35,6 +35,7 @@ class Transposed:
             self._row = ui.element("div").classes("columns").props('tabindex=0 role=list aria-label="Positions"')
             self._pager = ui.element("div").classes("pager num")
         self._row.on("click", self._clicked, js_handler="(e) => loupe.table.click(e, emit)")
+        self._row.on("keydown", self._clicked, js_handler="(e) => loupe.table.key(e, emit)")
         with self._pager:
             back = ui.button(icon="chevron_left", on_click=lambda: self._turn(-1), color=None)
             back.props('flat dense round aria-label="Previous positions" data-testid=transposed-back').classes("icon")
@@ -81,7 +82,7 @@ class Transposed:
 
     def _clicked(self, event: Any) -> None:
         position = event.args.get("i") if isinstance(event.args, dict) else None
-        if isinstance(position, int | float) and position >= 0:
+        if isinstance(position, int | float):
             self._on_pick(int(position))
 
 
