@@ -1,6 +1,7 @@
 """Three houses, one direction; and only one room with a door to the network."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -8,10 +9,16 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "loupe"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 NETWORK = {
-    "aiohttp", "ftplib", "http.client", "httpx", "huggingface_hub", "requests", "smtplib", "urllib.request",
+    "aiohttp", "ftplib", "http.client", "httpx", "httpx2", "huggingface_hub", "requests", "smtplib", "urllib.request",
     "urllib3", "websockets", "xmlrpc",
 }  # fmt: skip
 TALKS_TO_OURSELVES = {"app/cli/client.py"}  # the command line reaches the server that holds the data directory
+READS_THE_ENVIRONMENT = {
+    "storage/paths.py",  # LOUPE_HOME's default
+    "app/server.py",  # variables set for NiceGUI
+    "app/older_variables.py",  # translates an earlier app's variables into ours, before anything is started
+    "app/services/convert.py",  # strips the environment of a child process, and reads no setting
+}
 STATES = {"loupe.storage.rows", "loupe.storage.rows.WorkState", "loupe.storage.rows.FINAL_STATES"}
 FORBIDDEN = {
     "engine": {"loupe.app", "loupe.storage", "nicegui", "fastapi", "starlette", "sqlmodel", "sqlalchemy", "sqlite3"},
@@ -63,6 +70,13 @@ def test_only_outbound_makes_requests():
         and (found := touches(imports_of(path), NETWORK))
     }
     assert offences == {}
+
+
+def test_nothing_but_the_settings_and_the_data_directory_reads_the_environment():
+    readers = {
+        str(path.relative_to(PACKAGE)) for path in MODULES if re.search(r"\bos\.(environ|getenv)\b", path.read_text())
+    }
+    assert readers <= READS_THE_ENVIRONMENT
 
 
 def test_the_check_sees_an_import_wherever_it_stands(tmp_path):

@@ -18,11 +18,17 @@ loupe.compare = {
     const next = all[Math.min(Math.max(now + step, 0), all.length - 1)];
     if (next) emit(Number(next.dataset.i));
   },
+  reveal(token, box) {
+    if (!box) return; // the page itself stays where it is: only a long text moves within its frame
+    const t = token.getBoundingClientRect(), b = box.getBoundingClientRect();
+    if (t.top < b.top) box.scrollTop -= b.top - t.top + 8;
+    else if (t.bottom > b.bottom) box.scrollTop += t.bottom - b.bottom + 8;
+  },
   mark(index) {
     for (const t of document.querySelectorAll('.compare .locked')) t.classList.remove('locked');
     for (const t of document.querySelectorAll(`.compare [data-i="${Number(index)}"]`)) {
       t.classList.add('locked');
-      if (t.closest('.strip')) t.scrollIntoView({ block: 'nearest' });
+      this.reveal(t, t.closest('.strip'));
     }
   },
 };
