@@ -6,6 +6,7 @@ import json
 import logging
 import zipfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -123,3 +124,25 @@ async def test_history_grows_by_itself_and_stops_with_the_workspace(
     await grown.close()
     sample = grown.samples[-1]
     assert sample.process_bytes > 0 and sample.machine_used_bytes < sample.machine_total_bytes
+
+
+def test_the_command_line_tells_the_same(
+    make_settings: Callable[..., Settings],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from loupe.app.cli.main import main
+
+    monkeypatch.setenv("LOUPE_HOME", str(make_settings().home))
+
+    def run(*arguments: str) -> Any:
+        with pytest.raises(SystemExit) as ended:
+            main(["system", *arguments, "--json"])
+        assert ended.value.code == 0
+        return json.loads(capsys.readouterr().out)
+
+    assert run("show")["engine"] == "absent"
+    assert {row["name"]: row["source"] for row in run("settings")}["LOUPE_HOME"] == "environment"
+    assert run("disk")["database"] > 0 and run("backups") == []
+    assert run("diagnostics", str(tmp_path / "x.zip"))["bytes"] == (tmp_path / "x.zip").stat().st_size
