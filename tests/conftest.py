@@ -16,6 +16,7 @@ from loupe.storage.paths import DataDir  # noqa: E402
 
 # A busy machine is no failure: how long an example takes depends on who else is running.
 settings.register_profile("loupe", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("thorough", settings.get_profile("loupe"), max_examples=20_000)
 settings.load_profile("loupe")
 
 

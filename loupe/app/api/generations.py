@@ -23,7 +23,7 @@ async def start(
     here: Here,
     paths: PathsAllowed,
     response: Response,
-    accept: Annotated[str, Header()] = "*/*",
+    accept: Annotated[str, Header(description="`text/event-stream` to read it while it is written.")] = "*/*",
 ) -> Any:
     """Accept a generation. With `Accept: text/event-stream` the answer is the stream itself: events `text`, then `end`.
 

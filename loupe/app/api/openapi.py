@@ -11,6 +11,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
 from loupe.app.api.envelope import ErrorReply
+from loupe.app.api.examples import BODIES
 from loupe.app.errors import TABLE, UNEXPECTED, Answer
 
 JSON = "application/json"
@@ -75,6 +76,9 @@ def schema_of(app: FastAPI) -> dict[str, Any]:
 
 
 def _complete(path: str, operation: dict[str, Any]) -> None:
+    body = operation.get("requestBody", {}).get("content", {}).get(JSON)
+    if body and operation["operationId"] in BODIES:
+        body.setdefault("example", BODIES[operation["operationId"]])
     operation["security"] = [{}] if OPEN in path else [{}, *({name: []} for name in SECURITY_SCHEMES)]
     for status, response in operation["responses"].items():
         response.setdefault("headers", {}).update({n: {"$ref": f"#/components/headers/{n}"} for n in HEADERS})

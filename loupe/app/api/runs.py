@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from loupe.app.api.analyses import Accepted
 from loupe.app.api.context import Author, Here, PathsAllowed, Wanted
 from loupe.app.api.envelope import Page, Reply, page_of
+from loupe.app.api.listing import page_from
 from loupe.app.services.comparison import compare as laid_beside
 from loupe.app.services.exports import Format
 from loupe.app.services.exports import export as exported
@@ -20,7 +21,8 @@ from loupe.engine.errors import BadOption
 router = APIRouter(prefix="/runs", tags=["runs"])
 
 INERT = "sandbox; default-src 'none'"  # an export that is opened instead of saved may do nothing in our name
-Filter = Annotated[str | None, Query(max_length=200)]
+Filter = Annotated[str | None, Query(max_length=200, description="Only runs with this value.")]
+Form = Annotated[Format, Query(description="Form of the file.")]
 
 
 class NewName(BaseModel):
@@ -118,7 +120,7 @@ async def result(id: str, here: Here) -> Response:
 
 
 @router.get("/{id}/export", response_class=Response)
-async def export(id: str, here: Here, format: Format = Format.JSON) -> Response:
+async def export(id: str, here: Here, format: Form = Format.JSON) -> Response:
     """The run as a file. All formats but HTML can be imported again."""
     document = await here.runs.document(id)
     file = await asyncio.to_thread(exported, document, format)
@@ -130,14 +132,15 @@ async def export(id: str, here: Here, format: Format = Format.JSON) -> Response:
 async def repeat(id: str, here: Here, paths: PathsAllowed, who: Author) -> Reply[Accepted]:
     """Run it again with the same options and seed, past the cache. Compare the two when it is done."""
     live = await here.analyses.repeat(id, paths_allowed=paths, author=who)
-    return Reply(data=Accepted(id=live.id, state=live.state))
+    return Reply(data=Accepted(id=live.id, state=live.state, estimated_seconds=here.analyses.estimate(live.options)))
 
 
 @router.get("/{id}/dependants")
-async def dependants(id: str, here: Here) -> Reply[list[Dependants]]:
+async def dependants(id: str, here: Here, wanted: Wanted) -> Page[dict[str, Any]]:
     """What refers to the run and would lose it; look before you delete."""
     found = await here.runs.rows.dependants(id)
-    return Reply(data=[Dependants.model_validate(asdict(each)) for each in found])
+    rows = [Dependants.model_validate(asdict(each)).model_dump() for each in found]
+    return page_from(rows, wanted, sortable=("kind", "count"))
 
 
 @router.delete("/{id}")

@@ -8,8 +8,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict
 
-from loupe.app.api.context import Author, Here, PathsAllowed
-from loupe.app.api.envelope import Reply
+from loupe.app.api.context import Author, Here, PathsAllowed, Wanted
+from loupe.app.api.envelope import Page, Reply
+from loupe.app.api.listing import page_from
 from loupe.app.errors import Forbidden
 from loupe.app.services.backups import snapshot_json
 from loupe.app.services.diagnostics import bundle
@@ -54,9 +55,9 @@ async def disk(here: Here) -> Reply[dict[str, int]]:
 
 
 @router.get("/settings")
-async def settings(here: Here) -> Reply[list[dict[str, Any]]]:
+async def settings(here: Here, wanted: Wanted) -> Page[dict[str, Any]]:
     """Every setting, its value and where that came from; secrets only as set or not."""
-    return Reply(data=here.system.setting_rows())
+    return page_from(here.system.setting_rows(), wanted, sortable=("name", "source"))
 
 
 @router.post("/backup")
@@ -68,9 +69,10 @@ async def backup(wanted: Target, here: Here, paths: PathsAllowed) -> Reply[dict[
 
 
 @router.get("/backups")
-async def backups(here: Here) -> Reply[list[dict[str, Any]]]:
+async def backups(here: Here, wanted: Wanted) -> Page[dict[str, Any]]:
     """The snapshots in the server's own backup folder, newest first."""
-    return Reply(data=[snapshot_json(snapshot) for snapshot in await here.backups.list()])
+    rows = [snapshot_json(snapshot) for snapshot in await here.backups.list()]
+    return page_from(rows, wanted, sortable=("number", "created_at", "artefacts"))
 
 
 @router.post("/backups", status_code=202)
