@@ -201,7 +201,9 @@ class TrainingConfig:
     micro_rows: int | None = option(
         None, "Rows computed at once; gradients of a batch are summed over them. Default: by width.", low=1
     )
-    precision: Precision | None = option(None, "What large products are computed in. Default: what is faster here.")
+    precision: Precision = option(
+        Precision.FP32, "On a GPU, bf16 chooses the active latents and fp32 says how active they are.", only_for=_WITH_K
+    )
     l1_coefficient: float | None = option(
         None, "Weight of the L1 penalty. Default 5.", low=0, high=1e6, only_for=("standard", "gated")
     )
@@ -317,7 +319,7 @@ def _defaults_for(sae: SAEConfig, training: TrainingConfig) -> dict[str, Any]:
         "lr": min(lr, 3e-3),
         "warmup": min(1000, training.steps // 20),
         "beta1": paper.beta1,
-        "sparsity_warmup": paper.sparsity_warmup,
+        "sparsity_warmup": paper.sparsity_warmup if training.l0_target is None else 0.0,  # the controller's own ramp
         "l1_coefficient": L1_COEFFICIENT,
         "l0_coefficient": L0_COEFFICIENT[recipe],
         "bandwidth": BANDWIDTH[recipe],

@@ -51,7 +51,8 @@ class Learner:
         self._dead = torch.zeros(0, dtype=torch.int64, device=device)
         self._threshold = torch.zeros(2, dtype=torch.float64, device=device)  # running sum, and its weight
         self._is_finite = torch.ones((), dtype=torch.bool, device=device)
-        self._controller = None if training.l0_target is None else L0Controller(training.l0_target, device)
+        target = training.l0_target
+        self._controller = None if target is None else L0Controller(target, training.steps, device)
         self.sums = Sums(config.d_sae, self.sae.d_out, self.device)
 
     def initialise(self, x: Float[Tensor, "rows d_in"], y: Float[Tensor, "rows d_out"]) -> Generator[None, None, None]:

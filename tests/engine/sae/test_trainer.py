@@ -179,11 +179,12 @@ def test_running_out_of_memory_halves_what_is_computed_at_once_and_says_so(monke
 
     original = architectures.ksparse._topk_tile
 
-    def short_of_memory(sae, seen, k):
+    def short_of_memory(sae, seen, k, **options):
         if len(seen) > 3:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return original(sae, seen, k)
+        return original(sae, seen, k, **options)
 
+    monkeypatch.setattr(architectures, "can_be_compiled", lambda *weights: False)  # as on a GPU
     small, _, _ = train(TrainingJob(plan(micro_rows=2), stream()))
     monkeypatch.setattr(architectures.ksparse, "_topk_tile", short_of_memory)
     said = []
@@ -199,9 +200,10 @@ def test_one_row_that_does_not_fit_is_an_error(monkeypatch):
     from loupe.engine.errors import OutOfDeviceMemory
     from loupe.engine.sae import architectures
 
-    def no_memory(sae, seen, k):
+    def no_memory(sae, seen, k, **options):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
+    monkeypatch.setattr(architectures, "can_be_compiled", lambda *weights: False)
     monkeypatch.setattr(architectures.ksparse, "_topk_tile", no_memory)
     with pytest.raises(OutOfDeviceMemory):
         run_here(TrainingJob(plan(), stream()))

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from loupe.engine.sae import sparse
 from loupe.engine.sae.architectures.batch import Batch, StepResult
-from loupe.engine.sae.config import Activation, Architecture, TrainingConfig
+from loupe.engine.sae.config import Activation, Architecture, Precision, TrainingConfig
 from loupe.engine.sae.kernels import sparse_decode, topk_encode
 from loupe.engine.sae.sae import SAE
 from loupe.engine.sae.topk import SparseActs, topk_of_batch, topk_of_rows
@@ -42,7 +42,7 @@ def ksparse_step(
 ) -> Generator[None, None, StepResult]:
     """One batch through a code of k active latents per row, or k on average."""
     seen = _seen(sae, batch)
-    acts = yield from _encoded(sae, batch, seen)
+    acts = yield from _encoded(sae, batch, seen, coarse=training.precision is Precision.BF16)
     decode = _decode_levels if sae.config.architecture is Architecture.MATRYOSHKA else _decode
     pieces = []
     for rows in batch.tiles():
@@ -66,31 +66,39 @@ def _seen(sae: SAE, batch: Batch) -> Tensor:
     return sae.centred(batch.x)
 
 
-def _encoded(sae: SAE, batch: Batch, seen: Tensor) -> Generator[None, None, SparseActs]:
+def _encoded(sae: SAE, batch: Batch, seen: Tensor, *, coarse: bool) -> Generator[None, None, SparseActs]:
     k = sae.config.k
     assert k is not None
     if sae.config.activation is Activation.TOPK:
-        return _stacked((yield from _topk_tiles(sae, batch, seen, k)))
+        return _stacked((yield from _topk_tiles(sae, batch, seen, k, coarse=coarse)))
     width = min(4 * k, sae.d_sae)
     while True:
-        candidates = _stacked((yield from _topk_tiles(sae, batch, seen, width)))
+        candidates = _stacked((yield from _topk_tiles(sae, batch, seen, width, coarse=coarse)))
         acts = _selected(candidates, len(seen) * k)
         if width == sae.d_sae or acts.values.shape[1] < width:
             return acts
         width = min(4 * width, sae.d_sae)  # some row may want more latents than it could offer
 
 
-def _topk_tiles(sae: SAE, batch: Batch, seen: Tensor, k: int) -> Generator[None, None, list[SparseActs]]:
+def _topk_tiles(
+    sae: SAE, batch: Batch, seen: Tensor, k: int, *, coarse: bool
+) -> Generator[None, None, list[SparseActs]]:
     tiles = []
     for rows in batch.tiles():
-        tiles.append(_topk_tile(sae, seen[rows], k))
+        tiles.append(_topk_tile(sae, seen[rows], k, coarse=coarse))
         yield
     return tiles
 
 
 @torch.no_grad()
-def _topk_tile(sae: SAE, seen: Tensor, k: int) -> SparseActs:
-    return topk_encode(seen, sae.W_enc, sae.b_enc, k)
+def _topk_tile(sae: SAE, seen: Tensor, k: int, *, coarse: bool = False) -> SparseActs:
+    """With `coarse`, bf16 products choose the latents, and what they hold is computed again in full."""
+    if not coarse:
+        return topk_encode(seen, sae.W_enc, sae.b_enc, k)
+    x, W_enc, b_enc = (each.to(torch.bfloat16) for each in (seen, sae.W_enc, sae.b_enc))
+    chosen = topk_encode(x, W_enc, b_enc, k)
+    exact = sparse.row_dots(seen, chosen.indices, sae.W_enc.t()) + sae.b_enc[chosen.indices]
+    return SparseActs(torch.relu(exact) * (chosen.values > 0), chosen.indices)
 
 
 @torch.no_grad()
