@@ -9,7 +9,6 @@ from loupe.app.api.context import Author, Here, Wanted
 from loupe.app.api.envelope import Page, Reply
 from loupe.app.api.listing import page_from
 from loupe.app.api.models import Precise, accepted
-from loupe.app.api.pairs import state_of
 from loupe.app.errors import Conflict
 from loupe.app.services.group_file import read_groups, write_groups
 from loupe.app.services.groups import GROUP, Group, group_json
@@ -175,13 +174,13 @@ async def delete(id: str, here: Here) -> Reply[dict[str, Any]]:
 def view(here: Workspace, group: Group) -> dict[str, Any]:
     """A group with the states of its pairs, and whether one of them is the default."""
     known = {pair.id: pair for pair in here.groups.pairs()}
-    states = {id: state_of(here, known[id]) for id in group.pairs if id in known}
+    states = {id: here.models.state_of(known[id]) for id in group.pairs if id in known}
     return group_json(group) | {"states": states, "is_default": here.groups.default in group.pairs}
 
 
 def _first_usable(here: Workspace, group: Group) -> str:
     known = {pair.id: pair for pair in here.groups.pairs()}
     for id in group.pairs:
-        if id in known and state_of(here, known[id]) != "unusable":
+        if id in known and here.models.state_of(known[id]) != "unusable":
             return id
     raise Conflict(f"The group {group.id} has no pair that can be used.")

@@ -10,7 +10,6 @@ from loupe.app.api.envelope import Page, Reply
 from loupe.app.api.listing import page_from
 from loupe.app.api.models import Precise, accepted
 from loupe.app.services.groups import PAIR, Pair, pair_json
-from loupe.app.services.options import AnalysisOptions
 from loupe.app.workspace import Workspace
 
 router = APIRouter(prefix="/nla-pairs", tags=["nla-pairs"])
@@ -117,20 +116,4 @@ async def delete(id: str, here: Here) -> Reply[dict[str, Any]]:
 
 def view(here: Workspace, pair: Pair) -> dict[str, Any]:
     """A pair with its state for programs."""
-    return pair_json(pair, default=here.groups.default) | {"state": state_of(here, pair)}
-
-
-def state_of(here: Workspace, pair: Pair) -> str:
-    """loaded, loading, on disk, or unusable."""
-    if pair.problem or any(e is None for e in _entries(here, pair)):
-        return "unusable"
-    if here.models.loading and here.models.loading in pair.folders:
-        return "loading"
-    options = AnalysisOptions.model_validate({"text": " ", "model": pair.id})
-    spec = here.models.spec(options, paths_allowed=False)
-    return "loaded" if any(loaded.spec == spec for loaded in here.models.loaded) else "on disk"
-
-
-def _entries(here: Workspace, pair: Pair) -> list[Any]:
-    known = {entry.id: entry for entry in here.catalogue.entries()}
-    return [known.get(folder) for folder in pair.folders]
+    return pair_json(pair, default=here.groups.default) | {"state": here.models.state_of(pair)}

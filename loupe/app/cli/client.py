@@ -81,6 +81,10 @@ class Client:
         """POST JSON under /api/v1."""
         return self._ask("POST", path, json=body)
 
+    def put(self, path: str, body: object = None) -> dict[str, Any]:
+        """PUT JSON under /api/v1."""
+        return self._ask("PUT", path, json=body)
+
     def delete(self, path: str, **params: Any) -> dict[str, Any]:
         """DELETE under /api/v1."""
         return self._ask("DELETE", path, params=params)

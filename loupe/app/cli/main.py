@@ -7,7 +7,21 @@ import typer
 from pydantic import ValidationError
 
 from loupe.app import logging as app_logging
-from loupe.app.cli import analyze, backup, convert, doctor, events, generate, jobs, models, runs, serve, starter, system
+from loupe.app.cli import (
+    analyze,
+    backup,
+    convert,
+    doctor,
+    events,
+    generate,
+    groups,
+    jobs,
+    models,
+    runs,
+    serve,
+    starter,
+    system,
+)
 from loupe.app.cli.client import Refused
 from loupe.app.cli.output import print_problem
 from loupe.app.errors import UNEXPECTED, AppError, answer_for, describe, exit_code
@@ -27,6 +41,8 @@ app.command("serve")(serve.serve)
 app.command("analyze")(analyze.analyze)
 app.command("generate")(generate.generate)
 app.add_typer(models.app, name="models")
+app.add_typer(groups.pairs, name="pairs")
+app.add_typer(groups.groups, name="groups")
 app.add_typer(runs.app, name="runs")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(starter.app, name="starter")

@@ -1,73 +1,236 @@
-"""`loupe models`: list, show, preview, download."""
+"""`loupe models`: list, show, preview, add, download, load, unload, certify, fit, delete, restore, token."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
-from loupe.app.cli.client import Refused, open_client, wait_while
+from loupe.app.cli.client import Client, Refused, open_client, wait_while
 from loupe.app.cli.output import meter, out, print_json, print_table
+from loupe.app.errors import status_of_code
 from loupe.app.settings import Settings
-from loupe.storage.rows import WorkState
+from loupe.storage.rows import FINAL_STATES, WorkState
 
-app = typer.Typer(help="Models: which there are, and downloads from the hub.", no_args_is_help=True)
+app = typer.Typer(help="Models: which there are, adding, loading, certifying, deleting.", no_args_is_help=True)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Id = Annotated[str, typer.Argument(help="Id from `loupe models list`.")]
 Repo = Annotated[str, typer.Argument(help="OWNER/NAME on the hub.")]
 Revision = Annotated[str, typer.Option(help="Branch, tag or commit.")]
+Dtype = Annotated[str, typer.Option(help="Precision: auto, fp32, bf16, fp16, int8, nf4.")]
+Search = Annotated[str, typer.Option(help="Words to look for.")]
+COLUMNS = ("id", "kind", "state", "architecture", "n_layers", "d_model", "layer", "size_bytes", "source")
 
 
 @app.command("list")
-def list_models(as_json: Json = False) -> None:
-    """All models, verbalizers and reconstructors."""
+def list_models(as_json: Json = False, search: Search = "", deleted: bool = False) -> None:
+    """All models, verbalizers, reconstructors and adapters; with --deleted what can be restored."""
     with open_client(Settings()) as client:
-        rows = client.get("/models")["data"]
-    if as_json:
-        print_json(rows)
-        return
-    columns = ("id", "kind", "architecture", "n_layers", "d_model", "layer", "size_bytes", "source")
-    print_table(columns, [[r.get(c) for c in columns] for r in rows], empty="There is no model yet.")
+        rows = pages(client, "/models", search=search, deleted=deleted)
+    columns = ("id", "deleted_at", "restorable_until", "size_bytes") if deleted else COLUMNS
+    show(rows, columns, as_json, "There is no model yet." if not deleted else "Nothing was deleted.")
 
 
 @app.command("show")
-def show(id: Annotated[str, typer.Argument(help="Id from `loupe models list`.")], as_json: Json = False) -> None:
-    """One model."""
+def show_one(id: Id, as_json: Json = False) -> None:
+    """One model, what depends on it, and its certificate."""
     with open_client(Settings()) as client:
         row = client.get(f"/models/{id}")["data"]
-    if as_json:
-        print_json(row)
-        return
-    print_table(("", ""), list(row.items()), empty="")
+        row["dependants"] = client.get(f"/models/{id}/dependants")["data"]
+        row["certificate"] = client.get(f"/models/{id}/certificate")["data"]
+    told(row, as_json)
 
 
 @app.command("preview")
-def preview(repo: Repo, revision: Revision = "main", as_json: Json = False) -> None:
-    """What a download would fetch."""
+def preview(
+    place: Annotated[str, typer.Argument(help="OWNER/NAME on the hub, or a folder.")],
+    revision: Revision = "main",
+    dtype: Dtype = "auto",
+    as_json: Json = False,
+) -> None:
+    """What adding it would bring, and whether it would fit."""
     with open_client(Settings()) as client:
-        plan = client.post("/models/preview", {"repo": repo, "revision": revision})["data"]
+        plan = client.post("/models/preview", _place(place, revision) | {"dtype": dtype})["data"]
     if as_json:
         print_json(plan)
         return
-    out.print(f"{plan['repo']} at {plan['commit']}: {plan['total_bytes']:,} bytes, licence {plan.get('licence', '?')}")
+    fit = plan["fit"]
+    verdict = "fits" if fit["fits"] else fit.get("why_not") or "does not fit now"
+    where = f"{plan['repo']} at {plan['commit']}" if "repo" in plan else plan["folder"]
+    out.print(f"{where}: {plan['total_bytes']:,} bytes, licence {plan.get('licence', '?')}", markup=False)
+    out.print(f"{fit['dtype']} {verdict}: needs {fit['needed_bytes']:,}, {fit['available_bytes']:,} may be taken")
     print_table(("file", "bytes"), [(f["name"], f["size_bytes"]) for f in plan["files"]], empty="")
+
+
+@app.command("add")
+def add(
+    folder: Annotated[Path, typer.Argument(help="A model folder of this machine; it is linked, not copied.")],
+    name: Annotated[str, typer.Option(help="Its name in the library.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Take a folder of this machine into the library."""
+    with open_client(Settings()) as client:
+        row = client.post("/models", {"folder": str(folder.expanduser().resolve()), "name": name})["data"]
+    told(row, as_json)
 
 
 @app.command("download")
 def download(repo: Repo, revision: Revision = "main", as_json: Json = False) -> None:
     """Fetch one revision, pinned to its commit: safetensors and plain data only."""
     with open_client(Settings()) as client:
-        id = client.post("/models/download", {"repo": repo, "revision": revision})["data"]["id"]
-        try:
-            with meter(f"downloading {repo}", quiet=as_json) as bar:
-                status = wait_while(
-                    busy=lambda s: s["state"] == WorkState.RUNNING.value,
-                    read=lambda: client.get(f"/models/downloads/{id}")["data"],
-                    show=lambda s: bar(s["done_bytes"], s["total_bytes"]),
-                )
-        except KeyboardInterrupt:
-            client.post(f"/models/downloads/{id}/cancel")
-            raise
-    if status["state"] != WorkState.DONE.value:
-        raise Refused(422, status.get("error") or {"code": "cancelled", "message": "The download was cancelled."})
+        begun = client.post("/models/download", {"repo": repo, "revision": revision})["data"]
+        job = watch(client, begun["job_id"], f"downloading {repo}", quiet=as_json)
+    ended(job | {"model": begun["model"]}, as_json, begun["model"])
+
+
+@app.command("load")
+def load(id: Id, dtype: Dtype = "auto", as_json: Json = False) -> None:
+    """Bring a model into a server's memory; it must answer a test input before it counts as loaded."""
+    with open_client(Settings()) as client:
+        begun = client.post(f"/models/{id}/load", {"dtype": dtype})["data"]
+        job = watch(client, begun["job_id"], f"loading {id}", quiet=as_json)
+    ended(job, as_json, id)
+
+
+@app.command("unload")
+def unload(id: Id, as_json: Json = False) -> None:
+    """Let everything go that was loaded from it."""
+    with open_client(Settings()) as client:
+        told(client.post(f"/models/{id}/unload")["data"], as_json)
+
+
+@app.command("certify")
+def certify(id: Id, dtype: Dtype = "auto", as_json: Json = False) -> None:
+    """Check its hook points against its own hidden states, and keep the outcome."""
+    with open_client(Settings()) as client:
+        begun = client.post(f"/models/{id}/certify", {"dtype": dtype})["data"]
+        job = watch(client, begun["job_id"], f"certifying {id}", quiet=as_json)
+        _require_done(job)
+        found = client.get(f"/models/{id}/certificate")["data"]
     if as_json:
-        print_json(status)
+        print_json(found)
+        return
+    print_table(
+        ("check", "held", "difference"),
+        [(c["name"], c["passed"], c.get("difference")) for c in found["checks"]],
+        empty="",
+    )
+    out.print("[green]passed[/]" if found["passed"] else "[red]did not pass[/]")
+
+
+@app.command("fit")
+def fit(id: Id, dtype: Dtype = "auto", as_json: Json = False) -> None:
+    """Whether it fits the device now."""
+    with open_client(Settings()) as client:
+        told(client.get(f"/models/{id}/fit", dtype=dtype)["data"], as_json)
+
+
+@app.command("architecture")
+def architecture(id: Id, as_json: Json = False) -> None:
+    """The tree of modules with hook points."""
+    with open_client(Settings()) as client:
+        tree = client.get(f"/models/{id}/architecture")["data"]
+    if as_json:
+        print_json(tree)
     else:
-        out.print(f"[green]done[/] {status['model']}")
+        _print_tree(tree, 0)
+
+
+@app.command("delete")
+def delete(
+    id: Id,
+    yes: Annotated[bool, typer.Option("--yes", help="Also when something depends on it.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Take it out of the library; it can be restored for some days."""
+    with open_client(Settings()) as client:
+        told(client.delete(f"/models/{id}", confirm=yes)["data"], as_json)
+
+
+@app.command("restore")
+def restore(id: Id, as_json: Json = False) -> None:
+    """Take a deleted model back."""
+    with open_client(Settings()) as client:
+        told(client.post(f"/models/{id}/restore")["data"], as_json)
+
+
+@app.command("token")
+def token(
+    forget: Annotated[bool, typer.Option("--forget", help="Remove the written token.")] = False, as_json: Json = False
+) -> None:
+    """Write the hub token for gated models: read from standard input or asked for, never shown."""
+    with open_client(Settings()) as client:
+        if forget:
+            told(client.delete("/models/hub-token")["data"], as_json)
+            return
+        given = typer.prompt("Hub token", hide_input=True)
+        told(client.put("/models/hub-token", {"token": given})["data"], as_json)
+
+
+def pages(client: Client, path: str, **params: Any) -> list[dict[str, Any]]:
+    """Every row of a paged list."""
+    rows: list[dict[str, Any]] = []
+    page = 1
+    while True:
+        answer = client.get(path, page=page, limit=200, **params)
+        rows += answer["data"]
+        if not answer["pagination"]["has_next"]:
+            return rows
+        page += 1
+
+
+def watch(client: Client, id: str, title: str, *, quiet: bool) -> dict[str, Any]:
+    """Show a job until it has ended; stopping the command cancels it."""
+    try:
+        with meter(title, quiet=quiet) as bar:
+            return wait_while(
+                busy=lambda job: job["state"] not in {state.value for state in FINAL_STATES},
+                read=lambda: client.get(f"/jobs/{id}")["data"],
+                show=lambda job: bar(job["done"], job.get("total")),
+            )
+    except KeyboardInterrupt:
+        client.post(f"/jobs/{id}/cancel?confirm=true")
+        raise
+
+
+def show(rows: list[dict[str, Any]], columns: tuple[str, ...], as_json: bool, empty: str) -> None:
+    """Rows as JSON or as a table."""
+    if as_json:
+        print_json(rows)
+    else:
+        print_table(columns, [[row.get(column) for column in columns] for row in rows], empty=empty)
+
+
+def told(row: dict[str, Any], as_json: bool) -> None:
+    """One thing as JSON or as names and values."""
+    if as_json:
+        print_json(row)
+    else:
+        print_table(("", ""), list(row.items()), empty="")
+
+
+def _place(place: str, revision: str) -> dict[str, Any]:
+    folder = Path(place).expanduser()
+    return {"folder": str(folder.resolve())} if folder.is_dir() else {"repo": place, "revision": revision}
+
+
+def _require_done(job: dict[str, Any]) -> None:
+    if job["state"] != WorkState.DONE.value:
+        problem = job.get("error") or {"code": "cancelled", "message": f"The {job['kind']} was cancelled."}
+        raise Refused(status_of_code(problem["code"]), problem)
+
+
+def ended(job: dict[str, Any], as_json: bool, name: str) -> None:
+    _require_done(job)
+    if as_json:
+        print_json(job)
+    else:
+        out.print("[green]done[/]", end=" ")
+        out.print(name, markup=False)
+
+
+def _print_tree(node: dict[str, Any], depth: int) -> None:
+    times = f" x {node['repeats']}" if node["repeats"] > 1 else ""
+    sites = f"  [{', '.join(node['sites'])}]" if node.get("sites") else ""
+    out.print(f"{'  ' * depth}{node['name']}{times}  {node['kind']}  {node['parameters']:,}{sites}", markup=False)
+    for child in node.get("children", ()):
+        _print_tree(child, depth + 1)

@@ -22,7 +22,7 @@ from loupe.app.bridge import Bridge
 from loupe.app.errors import Conflict, NotReady, describe
 from loupe.app.services.catalogue import STARTER, Catalogue, Kind, ModelEntry, PairSpec
 from loupe.app.services.engine import Engine
-from loupe.app.services.groups import Groups
+from loupe.app.services.groups import Groups, Pair
 from loupe.app.services.options import AnalysisOptions, GenerationOptions
 from loupe.app.settings import Settings
 from loupe.engine.errors import BadOption, Cancelled, OutOfDeviceMemory
@@ -209,6 +209,18 @@ class Models:
     def in_memory(self, folder: Path) -> list[LoadedPart]:
         """The parts that were loaded from this folder."""
         return [part for part in self.parts if part.part.folder == folder]
+
+    def state_of(self, pair: Pair) -> str:
+        """loaded, loading, on disk, or unusable because a folder is missing or of a kind that is not read."""
+        known = {entry.id: entry.path for entry in self.catalogue.entries()}
+        if pair.problem or any(folder not in known for folder in pair.folders):
+            return "unusable"
+        if self.loading and self.loading in pair.folders:
+            return "loading"
+        wanted = (known[pair.model], known[pair.verbalizer], known[pair.reconstructor], known.get(pair.donor or ""))
+        specs = (loaded.spec for loaded in self._pairs.values())
+        there = any((s.model, s.verbalizer, s.reconstructor, s.donor) == wanted for s in specs)
+        return "loaded" if there else "on disk"
 
     async def _held(self, spec: PairSpec, submit: Submit | None = None, on_stage: OnStage | None = None) -> LoadedPair:
         parts = await self._taken(self._parts_of(spec), submit, on_stage)
