@@ -34,7 +34,22 @@ MARGIN = 0.02  # by how much a rounded pre-activation may be off at a batch's th
 GUESS = 0.95  # of the last threshold: what the next batch gathers from
 
 _local = threading.local()
-_guesses: WeakKeyDictionary[SAE, float] = WeakKeyDictionary()
+_kept: WeakKeyDictionary[SAE, _Kept] = WeakKeyDictionary()
+
+
+class _Kept:
+    """What an SAE's steps leave to the next: memory, which is dear to get afresh, and a guess. Never a result."""
+
+    def __init__(self) -> None:
+        self.threshold_guess = 0.0
+        self._tensors: dict[str, Tensor] = {}
+
+    def empty(self, name: str, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+        """Memory for this name; what the step before wrote there is lost."""
+        found = self._tensors.get(name)
+        if found is None or found.shape != shape or found.dtype != dtype:
+            found = self._tensors[name] = torch.empty(shape, dtype=dtype)
+        return found
 
 
 class _Latents(NamedTuple):
@@ -46,7 +61,7 @@ class _Latents(NamedTuple):
     b_dec: Tensor
     level_of: Tensor
     levels: int
-    coarse: Tensor  # W_rows for the product
+    kept: _Kept
 
 
 class _Code(NamedTuple):
@@ -78,14 +93,17 @@ def coarse_dtype() -> torch.dtype:
 def compiled_ksparse_step(
     sae: SAE, training: TrainingConfig, batch: Batch, dead: Tensor
 ) -> Generator[None, None, StepResult]:
-    """One batch through a code of k active latents per row, or k on average; changes nothing but what it returns."""
+    """One batch through a code of k active latents per row, or k on average; changes no weight.
+
+    Gradients and errors lie in memory that the next step of this SAE writes to again.
+    """
     assert sae.config.k is not None
     latents = _all_latents(sae)
-    seen, y = yield from _prepared(sae, batch)
+    seen, y = yield from _prepared(sae, latents.kept, batch)
     if sae.config.activation is Activation.TOPK:
         code = yield from _topk(latents, seen, sae.config.k)
     else:
-        code = yield from _batch_topk(sae, latents, seen, sae.config.k)
+        code = yield from _batch_topk(latents, seen, sae.config.k)
     compared = yield from _compare(latents, code, y, 1 / (len(y) * latents.levels))
     grads, grad_seen, fired = yield from _gradients(latents, seen, code, compared)
     grads["b_dec"] = compared.grad_b_dec - grad_seen if sae.config.apply_b_dec_to_input else compared.grad_b_dec
@@ -104,24 +122,20 @@ def _all_latents(sae: SAE) -> _Latents:
     ends = torch.tensor(sae.config.prefix_sizes if is_matryoshka else (sae.d_sae,))
     level_of = torch.bucketize(torch.arange(sae.d_sae), ends, right=True)
     W_rows, b_enc, W_dec, b_dec = (each.detach() for each in (sae.W_enc.t(), sae.b_enc, sae.W_dec, sae.b_dec))
-    return _latents(W_rows, b_enc, W_dec, b_dec, level_of, len(ends))
+    kept = _kept.setdefault(sae, _Kept())
+    return _Latents(W_rows, b_enc, W_dec, b_dec, level_of, len(ends), kept)
 
 
-def _latents(
-    W_rows: Tensor, b_enc: Tensor, W_dec: Tensor, b_dec: Tensor, level_of: Tensor, levels: int = 1
-) -> _Latents:
-    return _Latents(W_rows, b_enc, W_dec, b_dec, level_of, levels, torch.empty(W_rows.shape, dtype=coarse_dtype()))
-
-
-def _prepared(sae: SAE, batch: Batch) -> Generator[None, None, tuple[Tensor, Tensor]]:
+def _prepared(sae: SAE, kept: _Kept, batch: Batch) -> Generator[None, None, tuple[Tensor, Tensor]]:
     """What the encoder is given and what the decoder is held to."""
     x, y = batch.x, batch.y
-    seen = torch.empty(x.shape) if sae.config.apply_b_dec_to_input else x.float().contiguous()
-    left = torch.empty(y.shape) if sae.config.has_skip else y.float().contiguous()
+    centred = sae.config.apply_b_dec_to_input
+    seen = kept.empty("seen", *x.shape) if centred else x.float().contiguous()
+    left = kept.empty("left", *y.shape) if sae.config.has_skip else y.float().contiguous()
 
     def prepare(piece: int) -> None:
         rows = slice(piece * CHUNK_ROWS, (piece + 1) * CHUNK_ROWS)
-        if seen is not x and sae.config.apply_b_dec_to_input:
+        if centred:
             torch.sub(x[rows], sae.b_dec, out=seen[rows])
         if sae.config.has_skip:
             torch.sub(y[rows], sae.skip(x[rows]), out=left[rows])
@@ -133,8 +147,9 @@ def _prepared(sae: SAE, batch: Batch) -> Generator[None, None, tuple[Tensor, Ten
 def _encode(latents: _Latents, seen: Tensor, width: int, choose: Callable[..., None]) -> Generator[None, None, _Code]:
     """Pre-activations chunk by chunk; `choose(bits, x, W_rows, b_enc, values, indices, used)` fills a chunk's code."""
     d_sae, rows_at_once = len(latents.b_enc), _chunk_rows(*latents.W_rows.shape)
-    code = _new_code(len(seen), width)
-    coarse, b_coarse = latents.coarse, latents.b_enc.to(latents.coarse.dtype)
+    code = _new_code(latents.kept, len(seen), width)
+    coarse = latents.kept.empty("coarse", *latents.W_rows.shape, dtype=coarse_dtype())
+    b_coarse = latents.b_enc.to(coarse.dtype)
     W_rows, b_enc = _arrays(latents.W_rows, latents.b_enc)
 
     def cast(piece: int) -> None:
@@ -161,16 +176,16 @@ def _topk(latents: _Latents, seen: Tensor, k: int) -> Generator[None, None, _Cod
     return (yield from _encode(latents, seen, k, choose))
 
 
-def _batch_topk(sae: SAE, latents: _Latents, seen: Tensor, k: int) -> Generator[None, None, _Code]:
+def _batch_topk(latents: _Latents, seen: Tensor, k: int) -> Generator[None, None, _Code]:
     """The rows x k largest of the batch, among all that reach a guess below the threshold of the batch before.
 
     The guess decides how long this takes, never what comes out: it is lowered until it lies `MARGIN` below the result.
     """
     d_sae, keep, width = len(latents.b_enc), len(seen) * k, min(4 * k, len(latents.b_enc))
     groups = _groups(k, d_sae)
-    guess = _guesses.get(sae) or _first_guess(latents, seen, k)
+    guess = latents.kept.threshold_guess or _first_guess(latents, seen, k)
     while True:
-        level = int(_bits(torch.tensor([max(guess, 0.0)], dtype=latents.coarse.dtype))[0])
+        level = int(_bits(torch.tensor([max(guess, 0.0)], dtype=coarse_dtype()))[0])
 
         def choose(bits: Any, x: Any, W_rows: Any, b_enc: Any, *code: Any, level: int = level) -> None:
             compiled.reach_rows(bits, x, W_rows, b_enc, max(level, 1), groups, *code)
@@ -186,7 +201,7 @@ def _batch_topk(sae: SAE, latents: _Latents, seen: Tensor, k: int) -> Generator[
             continue
         yield
         compiled.keep_reaching(kept, *code.arrays())
-        _guesses[sae] = GUESS * threshold
+        latents.kept.threshold_guess = GUESS * threshold
         return code
 
 
@@ -198,7 +213,8 @@ def _first_guess(latents: _Latents, seen: Tensor, k: int) -> float:
 
 def _compare(latents: _Latents, code: _Code, y: Tensor, share: float) -> Generator[None, None, _Compared]:
     pieces = -(-len(y) // CHUNK_ROWS)
-    table, grad_values = torch.empty(latents.levels, *y.shape), torch.empty(code.values.shape)
+    table = latents.kept.empty("table", latents.levels, *y.shape)
+    grad_values = latents.kept.empty("grad_values", *code.values.shape)
     squared_errors, grad_b_dec = np.zeros(pieces), torch.zeros(pieces, y.shape[1])
     weights, level_of, scale = _arrays(latents.W_dec, latents.b_dec), latents.level_of.numpy(), -2 * share
 
@@ -219,10 +235,11 @@ def _gradients(
     """By weight; what flows back to the input, summed over rows; and how often each latent fired."""
     d_sae = len(latents.b_enc)
     starts = torch.empty(d_sae + 1, dtype=torch.int64)
-    slots = torch.empty(code.values.numel(), dtype=torch.int32)
+    slots = latents.kept.empty("slots", code.values.numel(), dtype=torch.int32)
     compiled.turn_around(code.arrays(), *_arrays(starts, slots))
     yield
-    rows, b_enc, W_dec = (torch.empty(each.shape) for each in (latents.W_rows, latents.b_enc, latents.W_dec))
+    W_dec = latents.kept.empty("grad of W_dec", *latents.W_dec.shape)
+    rows, b_enc = latents.kept.empty("grad of rows", *latents.W_rows.shape), torch.empty(d_sae)
     grad_seen = torch.zeros(_blocks(d_sae), seen.shape[1])
     inputs = (
         _arrays(starts, slots),
@@ -250,13 +267,8 @@ def _aux(
 ) -> Generator[None, None, Tensor]:
     """AuxK (arXiv 2406.04093, A.2): the same phases over the dead latents alone, with the errors as what to explain."""
     assert training.aux_k is not None
-    some = _latents(
-        latents.W_rows[dead],
-        latents.b_enc[dead],
-        latents.W_dec[dead],
-        torch.zeros_like(latents.b_dec),
-        torch.zeros_like(dead),
-    )
+    weights = (latents.W_rows[dead], latents.b_enc[dead], latents.W_dec[dead], torch.zeros_like(latents.b_dec))
+    some = _Latents(*weights, torch.zeros_like(dead), 1, _Kept())
     total = float((errors - errors.mean(0)).square().sum())
     if total <= 0:
         return torch.zeros(())
@@ -272,9 +284,9 @@ def _aux(
     return torch.tensor(compared.squared_errors * share)
 
 
-def _new_code(rows: int, width: int) -> _Code:
-    indices = torch.empty(rows, width, dtype=torch.int32)
-    return _Code(torch.empty(rows, width), indices, torch.empty(rows, dtype=torch.int32))
+def _new_code(kept: _Kept, rows: int, width: int) -> _Code:
+    indices = kept.empty("indices", rows, width, dtype=torch.int32)
+    return _Code(kept.empty("values", rows, width), indices, kept.empty("used", rows, dtype=torch.int32))
 
 
 def _pre_activations(rows: int, coarse: Tensor) -> Tensor:

@@ -84,18 +84,19 @@ class Sums:
     def add(self, result: StepResult, y: Float[Tensor, "batch d_out"], grad_norm: Tensor) -> None:
         """Take in one step; `centre` keeps the sums of squares small."""
         moved = y - self.centre
+        errors, spread = result.errors.reshape(-1), moved.reshape(-1)
         parts = (
             result.reconstruction + result.sparsity + result.aux,
             result.reconstruction,
             result.sparsity,
             result.aux,
-            result.errors.square().sum(dtype=torch.float64),
-            moved.square().sum(dtype=torch.float64),
+            errors @ errors,
+            spread @ spread,
             grad_norm,
             torch.ones((), device=self.device),
         )
         self.totals += torch.stack([part.double() for part in parts])
-        self.shift += moved.sum(0, dtype=torch.float64)
+        self.shift += moved.sum(0)
         self.fired += result.fired
         self.steps += 1
         self.rows += len(y)
