@@ -13,6 +13,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 import schemathesis
+import schemathesis.generation.dictionaries  # or it is imported in a test, where CPython 3.11 may refuse to parse it
 from anyio.from_thread import start_blocking_portal
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings

@@ -153,6 +153,9 @@ async def test_json_is_given_where_browsers_get_pages_and_prometheus_gets_text(
     counted = (await far_api.get("/metrics", headers=accept)).json()
     assert (counted["total_requests"], counted["completed_requests"], counted["queue_size"]) == (1, 1, 0)
     assert counted["average_processing_time"] > 0
+    health = (await far_api.get("/health")).json()
+    assert (health["status"], health["model_loaded"], health["gpu_available"]) == ("healthy", True, False)
+    assert health["queue_size"] == 0 and health["data"]["status"] == "ok" and "meta" in health
     gpu = (await far_api.get("/api/gpu_stats")).json()
     assert gpu == {"available": False, "devices": {}}
 

@@ -2,13 +2,14 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.routing import Match
 from starlette.types import Scope
 
 from loupe.app.api.context import Here
+from loupe.app.api.envelope import Reply
 from loupe.app.api.older.desk import Desk, TheDesk, Who
 from loupe.app.api.older.gpu import gpu_stats
 from loupe.app.api.older.options import AnalyzeOptions
@@ -74,6 +75,19 @@ async def reset(older: TheDesk, who: Who) -> dict[str, Any]:
     stopped = await older.reset(who)
     whose = "everyone's" if who.operator else "your"
     return {"status": "success", "message": f"Stopped {stopped} of {whose} requests.", "cancelled": stopped}
+
+
+@router.get("/health", include_in_schema=False)
+async def health(request: Request) -> dict[str, Any]:
+    """Today's envelope, with the older members beside it."""
+    here = request.app.state.workspace
+    found = here.system.health() if here else {"status": "starting"}
+    older: dict[str, Any] = {"status": "healthy" if found["status"] == "ok" else "degraded", "model_loaded": False}
+    if here:
+        stats = gpu_stats(here)
+        older |= {"model_loaded": bool(here.models.loaded), "queue_size": queue_size(here)}
+        older |= {"gpu_available": stats["available"]} | ({"gpu_name": stats["name"]} if "name" in stats else {})
+    return Reply(data=found).model_dump() | older
 
 
 @router.get("/api/gpu_stats")
