@@ -2,8 +2,8 @@
 
 The target moves: from the L0 of the first batch, geometrically, to the one that is wanted, over the first part of the
 run. The weight of the penalty is multiplied by exp(u), and u follows e = log(L0 / moving target): by its change at
-once, by its size slowly. A target that moves keeps e small, so u never winds up while L0 is still far away, which would drive
-it past the target and kill latents. All of it happens on the device: nothing is read back.
+once, by its size slowly. A target that moves keeps e small, so u never winds up while L0 is still far away, which would
+drive it past the target and kill latents. All of it happens on the device: nothing is read back.
 """
 
 from __future__ import annotations

@@ -61,9 +61,7 @@ def describe(cls: type) -> tuple[OptionFacts, ...]:
 def check(config: Any) -> None:
     """Hold every option of a config to its type and its range. Raises BadOption."""
     for facts in describe(type(config)):
-        value = getattr(config, facts.name)
-        if value is not None or "none" not in facts.kinds:
-            _check_value(facts, value)
+        _check_value(facts, getattr(config, facts.name))
 
 
 def from_dict(cls: type, values: dict[str, Any]) -> Any:
@@ -76,7 +74,10 @@ def from_dict(cls: type, values: dict[str, Any]) -> Any:
     if missing:
         raise BadOption(f"{cls.__name__} needs {', '.join(missing)}.")
     hints = get_type_hints(cls)
-    return cls(**{name: _typed(value, hints[name], known[name]) for name, value in values.items()})
+    typed = {name: _typed(value, hints[name], known[name]) for name, value in values.items()}
+    for name, value in typed.items():
+        _check_value(known[name], value)
+    return cls(**typed)
 
 
 def to_dict(config: Any) -> dict[str, Any]:
@@ -109,6 +110,8 @@ def _kind(member: Any) -> str:
 
 
 def _check_value(facts: OptionFacts, value: Any) -> None:
+    if value is None and "none" in facts.kinds:
+        return
     if isinstance(value, tuple):
         for each in value:
             _check_number(facts, each)
@@ -122,7 +125,8 @@ def _check_value(facts: OptionFacts, value: Any) -> None:
 
 
 def _check_number(facts: OptionFacts, value: Any) -> None:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    may_be_number = not {"int", "float", "tuple"}.isdisjoint(facts.kinds)
+    is_number = may_be_number and isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number or not math.isfinite(value) or not _is_within(facts, value):
         raise BadOption(f"{facts.name} = {value!r} is out of range: expected {_expected(facts)}. {facts.help}")
     if isinstance(value, float) and "float" not in facts.kinds and "tuple" not in facts.kinds:

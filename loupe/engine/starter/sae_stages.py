@@ -35,14 +35,14 @@ from loupe.engine.sae.sae import SAE
 from loupe.engine.sae.stream import ActivationStream
 from loupe.engine.sae.topk import SparseActs
 from loupe.engine.sae.trainer import TrainedSAE, TrainingJob
-from loupe.engine.starter.corpus import HELD_OUT_SEED, STATE, Row, make_rows
+from loupe.engine.starter.corpus import HELD_OUT_SEED, MAX_TOKENS, STATE, Row, make_rows
 from loupe.engine.starter.stages import StageProgress, Workshop
+from loupe.engine.starter.world.story import write_document
 
 MODEL_NAME = "loupe-starter"
 FIRST_DOCUMENT = 200_000_000  # neither the language model nor the NLA has seen these
 JUDGED_DOCUMENT = HELD_OUT_SEED + 2_000_000
 CONCEPTS = {"who": "who", "object": "thing", "place": "place", "feeling": "mood"}
-BUFFER_ROWS = 16_384
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +54,18 @@ class SAERecipe:
     k: int = 24
     d_transcoder: int = 1024
     k_transcoder: int = 24
-    documents: int = 16_000
-    tokens: int = 3_000_000
+    documents: int = 14_000
+    tokens: int = 2_000_000
     batch_rows: int = 1024
     lr: float = 1e-3
     judged_documents: int = 120
     probed_documents: int = 500
     seed: int = 41
+
+    @property
+    def buffer_rows(self) -> int:
+        """Tokens shuffled together: twelve hook points of them are in memory at once."""
+        return min(16_384, max(2048, self.tokens))
 
     def scaled(self, scale: float) -> SAERecipe:
         """For tests and trials."""
@@ -113,8 +118,8 @@ def training_plan(recipe: SAERecipe, lm: LanguageModel) -> TrainingPlan:
         batch_rows=recipe.batch_rows,
         lr=recipe.lr,
         dead_tokens=max(1, min(200_000, recipe.tokens // 10)),
-        initial_rows=BUFFER_ROWS,
-        threshold_rows=1 << 17,
+        initial_rows=recipe.buffer_rows,
+        threshold_rows=min(1 << 17, recipe.tokens),
         checkpoint_interval=200,
         seed=recipe.seed,
     )
@@ -168,7 +173,7 @@ def _trained(
     workshop: Workshop, recipe: SAERecipe, plan: TrainingPlan, lm: LanguageModel, rows: TokenRows
 ) -> Generator[StageProgress, None, tuple[TrainedSAE, ...]]:
     """Run the training job, from the last checkpoint in the workshop where there is one."""
-    stream = ActivationStream(lm, rows, plan.points, seed=recipe.seed, buffer_rows=BUFFER_ROWS)
+    stream = ActivationStream(lm, rows, plan.points, seed=recipe.seed, buffer_rows=recipe.buffer_rows)
     kept = _Folders(workshop.checkpoint("saes"))
     state = kept.newest(plan)
     job = TrainingJob(plan, stream, state=state, saves_beside=False)
@@ -247,8 +252,11 @@ def _write(folder: Path, run: SAERun, sae: SAE, lm: LanguageModel, plan: Trainin
 
 
 def _token_rows(lm: LanguageModel, seeds: range) -> TokenRows:
+    """One document a row. What the documents say is not looked at here, which is most of what `make_rows` costs."""
     assert lm.tokenizer is not None
-    return token_rows([row.ids.tolist() for row in make_rows(lm.tokenizer, seeds)])
+    backend: Any = lm.tokenizer.backend_tokenizer
+    encodings = backend.encode_batch([write_document(seed).text for seed in seeds])
+    return token_rows([encoding.ids[:MAX_TOKENS] for encoding in encodings])
 
 
 def _codes(lm: LanguageModel, sae: SAE, point: HookPoint, rows: list[Row]) -> SparseActs:
