@@ -9,6 +9,7 @@ import pytest
 
 from loupe.app.cli.main import main
 from tests.app.conftest import GOLDEN
+from tests.app.sample import sample_run
 
 Run = Callable[..., tuple[int, str, str]]
 PAIR = ("--model", GOLDEN / "base", "--verbalizer", GOLDEN / "av", "--reconstructor", GOLDEN / "ar")
@@ -122,3 +123,27 @@ def test_doctor_says_what_is_missing_and_what_to_do(
 def test_serving_a_public_address_without_a_password_is_refused(loupe: Run) -> None:
     code, _, err = loupe("serve", "--host", "0.0.0.0", "--port", 0)
     assert code == 6 and "LOUPE_PASSWORD" in err
+
+
+def test_a_run_travels_by_file_and_is_compared_with_what_it_was(loupe: Run, tmp_path: Path) -> None:
+    name = "evil\u202egnp.exe [/] [bold] \x1b[2J"
+    file = tmp_path / "run.json"
+    file.write_text(json.dumps(sample_run()))
+    first = json.loads(loupe("runs", "import", file, "--json")[1])["ids"][0]
+    assert loupe("runs", "rename", first, name)[0] == 0
+    code, out, _ = loupe("runs", "list")
+    assert code == 0 and "[bold]" in out and "\u202e" not in out and "\x1b" not in out
+    assert loupe("runs", "export", first, "--format", "parquet", "-o", tmp_path)[0] == 0
+    (exported,) = tmp_path.glob("loupe-*.parquet")
+    second = json.loads(loupe("runs", "import", exported, "--json")[1])["ids"][0]
+    assert json.loads(loupe("runs", "compare", first, second, "--json")[1])["verdict"] == "equal"
+    code, out, _ = loupe("runs", "compare", first, "sample:01-the-lost-lantern")
+    assert code == 0 and "Equal to the last bit." in out and "asked differently" in out
+
+
+def test_a_file_that_is_no_run_is_refused_with_its_lines(loupe: Run, tmp_path: Path) -> None:
+    file = tmp_path / "bad.jsonl"
+    file.write_text('{"position": -1}\n{"position": 1,\n')
+    code, _, err = loupe("runs", "import", file)
+    assert code == 3 and "bad.jsonl:2:" in err and "Nothing was imported" in err
+    assert json.loads(loupe("runs", "import", file, "--json")[1])["error"]["code"] == "import_refused"

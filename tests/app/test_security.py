@@ -150,6 +150,16 @@ async def test_a_body_is_counted_as_it_arrives_whatever_it_claims() -> None:
     assert (await here.post("/api/v1/echo", content=chunks())).status_code == 413
 
 
+async def test_a_file_of_runs_may_be_larger_than_other_bodies_up_to_a_limit_of_its_own() -> None:
+    guard, _ = make(max_body_mb=0.001, max_import_mb=0.002)
+    here = client(guard)
+
+    assert (await here.post("/api/v1/runs/import", content=b"x" * 2000)).status_code != 413
+    assert (await here.post("/api/v1/runs/import", content=b"x" * 2500)).status_code == 413
+    assert (await here.post("/api/v1/runs/1/export", content=b"x" * 2000)).status_code == 413
+    assert (await here.post("/_nicegui/client/1/upload/2", content=b"x" * 2500)).status_code == 413
+
+
 def test_a_public_address_without_a_guard_is_refused() -> None:
     with pytest.raises(PublicWithoutGuard, match="LOUPE_PASSWORD"):
         check_exposure(Settings(host="0.0.0.0"))

@@ -46,7 +46,8 @@ def list_runs(
         print_json({"data": answer["data"], "pagination": answer["pagination"]})
         return
     rows = [
-        (r["id"], r["state"], _moment(r), r["model"], r.get("author", ""), _fve(r), r["name"]) for r in answer["data"]
+        (r["id"], r["state"], _moment(r), r.get("model"), r.get("author", ""), _fve(r), r["name"])
+        for r in answer["data"]
     ]
     columns = ("id", "state", "created (UTC)", "model", "author", "mean fve_nrm", "name")
     print_table(columns, rows, empty="There is no such run.")
