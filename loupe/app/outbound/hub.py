@@ -62,6 +62,7 @@ class Plan:
     files: tuple[HubFile, ...]
     licence: str | None
     gated: bool = False
+    kind: str = "model"  # of the repository, as the hub's client calls it; or "dataset"
 
     @property
     def total_bytes(self) -> int:
@@ -150,6 +151,7 @@ class Hub:
             hf_hub_download(
                 plan.repo,
                 name,
+                repo_type=plan.kind,
                 revision=plan.commit,
                 local_dir=folder,
                 endpoint=self.endpoint,

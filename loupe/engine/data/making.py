@@ -12,8 +12,9 @@ import shutil
 from array import array
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
+from io import BufferedIOBase
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
@@ -150,7 +151,7 @@ class MakeDataset:
             )
 
 
-def _append(file: IO[bytes], text: str, digest: Any, offsets: array[int]) -> int:
+def _append(file: BufferedIOBase, text: str, digest: Any, offsets: array[int]) -> int:
     raw = text.encode("utf-8")
     file.write(raw)
     digest.update(len(raw).to_bytes(8, "little") + raw)

@@ -23,9 +23,14 @@ class Piece(NamedTuple):
 class Source(Protocol):
     """Rows, file by file. `weight` is the sum over its pieces, or None where it is not known."""
 
-    kind: str
-    weight: int | None
-    needs_bytes: int
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def weight(self) -> int | None: ...
+
+    @property
+    def needs_bytes(self) -> int: ...
 
     def pieces(self) -> Iterator[Piece]:
         """The files in order; each is read before the next is asked for."""

@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 from loupe.engine.errors import BrokenEncoding, CorruptFile, DatasetTooLarge, NotADataset, RaggedTable
 
@@ -79,7 +79,7 @@ def kind_of(file: Path) -> str:
 class _Lines:
     """The lines of a file as text, and how far its bytes were read."""
 
-    def __init__(self, file: Path, raw: BinaryIO) -> None:
+    def __init__(self, file: Path, raw: io.BufferedIOBase) -> None:
         self.name = file.name
         self._raw = raw
         packed = file.suffix.lower() == ".gz"

@@ -14,8 +14,9 @@ import json
 from array import array
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
+from io import BufferedIOBase
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -132,7 +133,9 @@ class Tokenise:
 class _Sink:
     """The growing files of a tokenisation."""
 
-    def __init__(self, tokens: IO[bytes], flags: IO[bytes], dtype: np.dtype[Any], counted: TokenStatistics) -> None:
+    def __init__(
+        self, tokens: BufferedIOBase, flags: BufferedIOBase, dtype: np.dtype[Any], counted: TokenStatistics
+    ) -> None:
         self._tokens, self._flags, self._counted = tokens, flags, counted
         self.dtype = dtype
         self.digest = hashlib.sha256()

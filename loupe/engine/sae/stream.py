@@ -95,7 +95,7 @@ class Counts:
     outlier: int = 0
 
 
-class _Blocks:
+class Blocks:
     """Serving batches from a buffer that somebody fills block by block.
 
     `block` counts blocks: it is the one being read, or the one to be filled next, and `_skip` how much of that one was
@@ -117,12 +117,16 @@ class _Blocks:
         parts: list[Rows] = []
         missing = rows
         while missing:
-            if self._buffer.left == 0:
-                yield from self._next_block()
-            part = self._buffer.take(missing)
+            part = yield from self.next_part(missing)
             missing -= len(part[self.points[0]])
             parts.append(part)
         return parts[0] if len(parts) == 1 else {point: torch.cat([p[point] for p in parts]) for point in self.points}
+
+    def next_part(self, most: int) -> Steps:
+        """One to `most` rows, all of one block."""
+        if self._buffer.left == 0:
+            yield from self._next_block()
+        return self._buffer.take(most)
 
     def _next_block(self) -> Generator[None, None, None]:
         self.block += self._buffer.filled > 0
@@ -150,7 +154,7 @@ class _Blocks:
         return self._buffer.nbytes
 
 
-class MemoryRows(_Blocks):
+class MemoryRows(Blocks):
     """Rows that are in memory already: each epoch is one block, read in its own order.
 
     `rows` is one tensor, or one per hook point with equal lengths. Raises BadInput (no rows, unequal lengths).
@@ -179,11 +183,11 @@ class MemoryRows(_Blocks):
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from a state. Raises BadOption for one of another stream."""
-        _check_state(state, {"kind": "memory", "seed": self.seed})
+        check_state(state, {"kind": "memory", "seed": self.seed})
         self._go_to(state)
 
 
-class ActivationStream(_Blocks):
+class ActivationStream(Blocks):
     """Activations of a model at hook points, for every token of `rows` that `drop` keeps, epoch after epoch.
 
     `buffer_rows` is how many tokens are shuffled together; `forward_tokens` how many run through the model at once
@@ -232,6 +236,11 @@ class ActivationStream(_Blocks):
         """How many times the text ran through the model to its end."""
         return self._place[0]
 
+    @property
+    def at_epoch_end(self) -> bool:
+        """Whether the next row begins another epoch."""
+        return self._buffer.left == 0 and self._buffer.filled > 0 and self._place[1] == 0
+
     def state(self) -> dict[str, Any]:
         """Where the current block began, and how much of it was read."""
         position = self._position()
@@ -247,7 +256,7 @@ class ActivationStream(_Blocks):
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from a state: the block it was in is computed again. Raises BadOption for one of another stream."""
-        _check_state(state, self._identity())
+        check_state(state, self._identity())
         self.forward_tokens = state["forward_tokens"]
         self._go_to(state)
         self._place = (state["place"][0], state["place"][1])
@@ -376,7 +385,8 @@ def _check_fits(lm: LanguageModel, rows: TokenRows, longest: int) -> None:
         )
 
 
-def _check_state(state: Mapping[str, Any], identity: Mapping[str, Any]) -> None:
+def check_state(state: Mapping[str, Any], identity: Mapping[str, Any]) -> None:
+    """Raises BadOption when a state belongs to another stream."""
     for name, value in identity.items():
         if state.get(name) != value:
             raise BadOption(
