@@ -86,3 +86,73 @@ def test_a_step_that_is_closed_half_way_still_moves_everything(monkeypatch):
     assert not (weight["W"] < 0).all()
     moving.close()
     assert (weight["W"] < 0).all()
+
+
+@pytest.mark.parametrize("case", ["topk", "batchtopk", "matryoshka"])
+def test_threads_and_cuts_change_no_bit(case, monkeypatch):
+    sae, training, batch = fp32(case)
+    monkeypatch.setattr(compiled_step, "CHUNK_ROWS", 7)
+    monkeypatch.setattr(compiled_step, "BLOCK_LATENTS", 3)
+    alone, _ = run(compiled_ksparse_step(sae, training, batch, DEAD))
+    alone = copied(alone)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    monkeypatch.setattr(workers, "ROUND_S", 0.0)
+    together, cuts = run(compiled_ksparse_step(sae, training, batch, DEAD))
+    assert cuts > 10
+    for name, grad in alone.grads.items():
+        assert torch.equal(together.grads[name], grad), name
+    assert torch.equal(together.errors, alone.errors)
+
+
+def copied(result):
+    return result._replace(grads={name: g.clone() for name, g in result.grads.items()}, errors=result.errors.clone())
+
+
+@pytest.mark.parametrize("guess", [1e-3, 0.5, 2.0, 50.0])
+def test_what_batchtopk_keeps_does_not_depend_on_the_guess(guess):
+    sae, training, batch = fp32("batchtopk")
+    expected, _ = run(ksparse.ksparse_step(sae, training, batch, DEAD[:0]))
+    compiled_step._kept.setdefault(sae, compiled_step._Kept()).threshold_guess = guess
+    found, _ = run(compiled_ksparse_step(sae, training, batch, DEAD[:0]))
+    assert found.fired.tolist() == expected.fired.tolist()
+    torch.testing.assert_close(found.errors, expected.errors, rtol=1e-4, atol=1e-5)
+
+
+def test_a_row_may_take_most_of_the_batch():
+    sae, training, batch = fp32("batchtopk")
+    batch.x[3] *= 100
+    expected, _ = run(ksparse.ksparse_step(sae, training, batch, DEAD[:0]))
+    found, _ = run(compiled_ksparse_step(sae, training, batch, DEAD[:0]))
+    assert found.fired.tolist() == expected.fired.tolist()
+
+
+@pytest.mark.parametrize("case", ["topk", "batchtopk", "transcoder"])
+@pytest.mark.parametrize("broken", [float("nan"), float("inf"), -float("nan")])
+def test_a_row_that_is_not_finite_makes_the_loss_not_finite(case, broken):
+    sae, training, batch = fp32(case)
+    batch.x[3, 2] = broken
+    found, _ = run(compiled_ksparse_step(sae, training, batch, DEAD[:0]))
+    assert not torch.isfinite(found.reconstruction)
+
+
+def test_equal_values_are_counted_once_each():
+    sae, training, batch = fp32("topk")
+    with torch.no_grad():
+        sae.W_enc.t()[:] = sae.W_enc.t()[:1].clone()
+        sae.b_enc.zero_()
+    found, _ = run(compiled_ksparse_step(sae, training, batch, DEAD[:0]))
+    positive = int((sae.centred(batch.x) @ sae.W_enc[:, 0] > 0).sum())
+    assert int(found.fired.sum()) == 3 * positive
+
+
+def test_rounding_to_bf16_chooses_the_same_latents_as_fp32():
+    generator = torch.Generator().manual_seed(0)
+    x, W_rows = torch.randn(64, 64, generator=generator), torch.randn(1024, 64, generator=generator) / 8
+    config, _ = configs("topk", d_in=64, d_sae=1024)
+    sae = random_sae(config, dtype=torch.float32)
+    with torch.no_grad():
+        sae.W_enc.t().copy_(W_rows)
+    _, training = configs("topk", d_in=64, d_sae=1024)
+    found, _ = run(compiled_ksparse_step(sae, training, Batch(x, x, 64), DEAD[:0]))
+    expected, _ = run(ksparse.ksparse_step(sae, training, Batch(x, x, 64), DEAD[:0]))
+    assert found.fired.tolist() == expected.fired.tolist()
