@@ -90,7 +90,7 @@ def test_ones_own_text_streams_in_and_is_kept(visit: Callable[..., Visitor]) -> 
     page.get_by_test_id("text").fill("The fox ran home.\nShe slept.")
     page.get_by_test_id("explain").click()
     expect(page).to_have_url(re.compile(r"/runs/[0-9a-f]{20}$"))
-    expect(page.locator(".tok.done, .tok.doubtful").first).to_be_visible()
+    expect(page.locator("[role=option]:is(.done, .doubtful)").first).to_be_visible()
     expect(page.get_by_test_id("said")).to_contain_text("Done in")
     expect(page.get_by_test_id("explain")).to_be_enabled()
     expect(page.locator("[role=option]:is(.waiting, .making)")).to_have_count(0)

@@ -97,13 +97,12 @@ class AnalyseBox:
         self.go.props("unelevated no-caps data-testid=explain data-key=e")
         self.stop = ui.button("Cancel", on_click=self._cancel, color=None).classes("quiet")
         self.stop.props("flat no-caps data-testid=cancel").visible = False
-        options = ui.button("Options", icon="tune", color=None).classes("quiet")
-        options.props("flat no-caps dense data-testid=options")
+        self._options = ui.button("Options", icon="tune", color=None).classes("quiet")
+        self._options.props("flat no-caps dense data-testid=options")
         settings = self.workspace.settings
         limits = {"best_of": settings.max_best_of, "max_new_tokens": settings.max_new_tokens}
-        with options, ui.menu(), ui.element("div").classes("options two"):
+        with self._options, ui.menu(), ui.element("div").classes("options two"):
             self.how = SchemaForm(AnalysisOptions, THOROUGHLY, limits=limits, on_change=self._options_edited)
-        self.differing = ui.html("", sanitize=False).classes("soft small")
         self.cost = ui.html("", sanitize=False).classes("soft num small").props("data-testid=estimate")
 
     # what is asked
@@ -295,7 +294,8 @@ class AnalyseBox:
         self._on_edit([] if self._live is not None and self._live.busy else changed)
         own = self.how.values()
         names = ", ".join(str(AnalysisOptions.model_fields[name].title).lower() for name in own)
-        self.differing.set_content(f"changed: {names}" if names else "")
+        self._options.set_text(f"Options · {len(own)} changed" if own else "Options")
+        self._options.props["title"] = f"Not as usual: {names}" if own else ""
 
     def _label(self, asked: dict[str, Any]) -> None:
         count = len(self._chosen) if self._wants_range and self._chosen else None
