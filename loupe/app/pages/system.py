@@ -16,6 +16,7 @@ from loupe.app.pages.system_jobs import JobsPanel
 from loupe.app.workspace import Workspace
 
 REFRESH_S = 5.0
+REFRESH_DISK_S = 30.0
 VERIFY = """(e) => {
   const t = e.target.closest('button[data-number]');
   if (t) emit({ number: Number(t.dataset.number) });
@@ -60,6 +61,7 @@ class SystemPage:
         await self.show()
         await self.show_disk()
         ui.timer(REFRESH_S, self.show, immediate=False)
+        ui.timer(REFRESH_DISK_S, self.show_disk, immediate=False)
 
     async def show(self) -> None:
         """Read the numbers that change and draw them."""
@@ -69,13 +71,14 @@ class SystemPage:
         self.machine.set_content(numbers.machine_html(samples, here.system.held(), here.system.glance()))
         self.latency.set_content(numbers.latency_html(here.jobs.latencies.rows()))
         self.slices.set_content(numbers.slices_html(device.stats() if device else None))
-        self.snapshots.set_content(numbers.backups_html(await here.backups.list()))
 
     async def show_disk(self) -> None:
         """Walk the data directory, in a thread, and draw what was found."""
         sizes = await self.workspace.system.disk()
         free = shutil.disk_usage(self.workspace.store.data_dir.path).free
         self.disk.set_content(numbers.disk_html(sizes, free))
+        kept = numbers.safekeeping_html(self.workspace.safekeeping)
+        self.snapshots.set_content(kept + numbers.backups_html(await self.workspace.backups.list()))
 
     def _place(self, title: str, name: str) -> ui.html:
         with self._panel(title):
@@ -96,8 +99,10 @@ class SystemPage:
             ui.html(RESTORE, sanitize=False).classes("soft")
 
     async def _back_up(self) -> None:
-        await self.workspace.backups.make(author=visitor())
+        job = await self.workspace.backups.make(author=visitor())
         ui.notify("The backup is a job; it is listed above.", position="bottom")
+        await self.workspace.jobs.wait(job.id)
+        await self.show_disk()
 
     async def _verify(self, event: Any) -> None:
         await self.workspace.backups.check(int(event.args["number"]), author=visitor())

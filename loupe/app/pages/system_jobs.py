@@ -17,6 +17,7 @@ from loupe.storage.records import Page
 from loupe.storage.rows import WorkState
 
 LIMIT = 20
+REFRESH_S = 1.0
 ACT = """(e) => {
   const t = e.target.closest('button[data-act]');
   if (t) emit({ act: t.dataset.act, id: t.dataset.id });
@@ -25,7 +26,7 @@ LEVERS = {"pause": "Pause", "resume": "Resume", "cancel": "Cancel", "retry": "Re
 
 
 class JobsPanel:
-    """The table of one open page: which page of it is shown, and whether only unfinished work is."""
+    """The table of one open page: which page of it is shown, in which state, and what is searched for."""
 
     def __init__(self, workspace: Workspace, problem: Problem) -> None:
         self.workspace = workspace
@@ -34,6 +35,7 @@ class JobsPanel:
         self.state = ""
         self.search = ""
         self._shown = ""
+        self._is_stale = False
 
     async def build(self) -> None:
         """Lay the panel out and show the newest jobs; it follows the bridge from then on."""
@@ -51,9 +53,8 @@ class JobsPanel:
             self.where = ui.label("").classes("soft num").props("data-testid=jobs-where")
             self._turn("Older", 1)
         await self.show()
-        client = ui.context.client
-        client.on_delete(self.workspace.bridge.subscribe("jobs", lambda _: self._changed(client)))
-        ui.timer(1.0, self.show)
+        ui.context.client.on_delete(self.workspace.bridge.subscribe("jobs", self._note_change))
+        ui.timer(REFRESH_S, self._follow, immediate=False)
 
     async def show(self) -> None:
         """Read the jobs and draw them, when anything about them has changed."""
@@ -68,12 +69,14 @@ class JobsPanel:
             self.pager.visible = found.has_next or found.page > 1
             self.where.set_text(f"{first}-{first + len(found.items) - 1} of {found.total}" if found.items else "")
 
-    def _changed(self, client: Any) -> None:
-        from nicegui import background_tasks
+    def _note_change(self, _: object) -> None:
+        self._is_stale = True
 
-        if not client.is_deleted:
-            with client:
-                background_tasks.create(self.show(), name="show jobs")
+    async def _follow(self) -> None:
+        """Look again while there is work, and once after anything happened; a quiet page asks nothing."""
+        if self._is_stale or self.workspace.jobs.live:
+            self._is_stale = False
+            await self.show()
 
     async def _ask(self, **wanted: str) -> None:
         self.page = 1

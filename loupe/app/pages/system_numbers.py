@@ -22,6 +22,7 @@ def machine_html(samples: Sequence[Sample], held: dict[str, Any], glance: dict[s
             [s.machine_used_bytes for s in samples],
             now.machine_total_bytes,
         ),
+        *_busy_card(samples),
         _card("Loupe's own memory", size(now.process_bytes), [s.process_bytes for s in samples]),
         _card("Lag of the event loop", _ms(now.loop_lag_s), [s.loop_lag_s for s in samples]),
     ]
@@ -35,6 +36,11 @@ def machine_html(samples: Sequence[Sample], held: dict[str, Any], glance: dict[s
         told = f"{size(each.used_bytes)} of {size(each.total_bytes)}"
         cards.append(_card(f"{each.name}, memory", told, used, each.total_bytes))
     return f'<div class="cards">{"".join(cards)}</div>{_device_html(held, glance)}'
+
+
+def _busy_card(samples: Sequence[Sample]) -> list[str]:
+    known = [s.device_busy_percent for s in samples if s.device_busy_percent is not None]
+    return [_card("Device held by jobs", f"{known[-1]:.0f} %", known, 100)] if known else []
 
 
 def _device_html(held: dict[str, Any], glance: dict[str, Any]) -> str:
@@ -98,6 +104,16 @@ def settings_html(rows: Iterable[dict[str, Any]]) -> str:
         for row in ordered
     ]
     return _table(("Setting", "Value", "From", "Meaning"), cells, right=False)
+
+
+def safekeeping_html(keeping: Any) -> str:
+    """Whether backups are made by themselves, and how the last one went."""
+    if keeping is None:
+        return "<p>No backup is made by itself; set <code>LOUPE_BACKUP_DIR</code> for that.</p>"
+    last = keeping.last
+    told = f"snapshot {last['number']} at {html.escape(last['at'][:16])} UTC" if last else "none since the start"
+    problem = f' <span class="warned">{html.escape(keeping.problem)}</span>' if keeping.problem else ""
+    return f"<p>Backups are made by themselves: {told}.{problem}</p>"
 
 
 def backups_html(found: Sequence[Any]) -> str:

@@ -22,7 +22,10 @@ KEPT = 720  # an hour
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One look at the machine: shares in percent, sizes in bytes, the lag of the event loop in seconds."""
+    """One look at the machine: shares in percent, sizes in bytes, the lag of the event loop in seconds.
+
+    `device_busy_percent` is the share of the time since the look before in which jobs held the device.
+    """
 
     at: datetime
     cpu_percent: float
@@ -32,6 +35,7 @@ class Sample:
     machine_total_bytes: int
     device_used_bytes: int | None
     device_total_bytes: int | None
+    device_busy_percent: float | None
     accelerators: tuple[Accelerator, ...]
     waiting: int
     loop_lag_s: float
@@ -46,6 +50,7 @@ class History:
         self._clock = clock
         self._process = psutil.Process()
         self._task: asyncio.Task | None = None
+        self._looked_at, self._held_s = clock(), 0.0
         self.look()  # the first look only sets the point from which CPU time is counted
         self.samples.clear()
 
@@ -64,6 +69,7 @@ class History:
         machine = psutil.virtual_memory()
         device = self.engine.running
         memory = device.memory.memory() if device else None
+        stats = device.stats() if device else None
         sample = Sample(
             at=datetime.now(UTC),
             cpu_percent=psutil.cpu_percent(None),
@@ -73,12 +79,19 @@ class History:
             machine_total_bytes=machine.total,
             device_used_bytes=memory.used if memory else None,
             device_total_bytes=memory.total if memory else None,
+            device_busy_percent=self._busy(sum(row.total_s for row in stats.slices)) if stats else None,
             accelerators=read_accelerators(),
-            waiting=device.stats().waiting if device else 0,
+            waiting=stats.waiting if stats else 0,
             loop_lag_s=lag,
         )
         self.samples.append(sample)
         return sample
+
+    def _busy(self, held_s: float) -> float:
+        now = self._clock()
+        elapsed, held = now - self._looked_at, held_s - self._held_s
+        self._looked_at, self._held_s = now, held_s
+        return min(100.0, max(0.0, held) / elapsed * 100) if elapsed > 0 else 0.0
 
     async def _run(self) -> None:
         while True:
