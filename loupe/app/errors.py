@@ -55,6 +55,10 @@ class ConfirmationNeeded(Conflict):
     code = "confirmation_needed"
 
 
+class StillUsed(ConfirmationNeeded):
+    """Something depends on it, and nobody said that it may go all the same; `details` has what."""
+
+
 class NotReady(AppError):
     """The engine or a model is still loading."""
 
@@ -187,6 +191,7 @@ TABLE: dict[type[Exception], Answer] = {
     NotFound: Answer(404, "There is no such thing."),
     Conflict: Answer(409, "That is not possible in the present state."),
     ConfirmationNeeded: Answer(409, "This is another person's work."),
+    StillUsed: Answer(409, "Something depends on it."),
     NotReady: Answer(503, "Still loading.", 2),
     QueueFull: Answer(429, "The queue is full.", 5),
     WaitedTooLong: Answer(503, "The device was busy for too long.", 30),

@@ -82,6 +82,7 @@ class LibraryPage:
             dialog = AddDialog(self.workspace, self.problem, on_done=self._say)
             plain_button("Add a model", dialog.open, "go", "add-model")
             plain_button("New pair", dialog.open_pair, "quiet", "add-pair")
+            plain_button("New group", dialog.open_group, "quiet", "add-group")
             plain_button("Hub token", dialog.open_token, "quiet", "hub-token")
 
     def _place(self, section: Section) -> None:

@@ -11,7 +11,7 @@ from loupe.app.pages.library_html import preview_html, text
 from loupe.app.pages.run_actions import visitor
 from loupe.app.services.catalogue import Kind
 from loupe.app.services.fit import DTYPES, dtypes_here
-from loupe.app.services.groups import Pair, slug
+from loupe.app.services.groups import Group, Pair, slug
 from loupe.app.settings import Settings
 from loupe.app.workspace import Workspace
 from loupe.engine.errors import BadOption
@@ -93,6 +93,36 @@ class AddDialog:
             with ui.element("div").classes("actions"):
                 _button("Keep it", keep, "go", "pair-go")
                 _button("Close", dialog.close, "quiet", "pair-close")
+        dialog.on("hide", dialog.delete)
+        dialog.open()
+
+    def open_group(self) -> None:
+        """Ask which pairs and donors belong to which base; an own group of that name gets these instead of its former."""
+        entries, groups = self.workspace.catalogue.entries(), self.workspace.groups
+        bases = {e.id: e.id for e in entries if e.kind is Kind.MODEL}
+        donors = {e.id: e.id for e in entries if e.kind in (Kind.MODEL, Kind.ADAPTER)}
+        with ui.dialog() as dialog, ui.element("div").classes("sheet panel wide"):
+            ui.html("A model group", tag="h2", sanitize=False)
+            name = _field("Name", "group-name")
+            base = _select(bases, "Base model", "group-base")
+            pairs = ui.select({pair.id: pair.id for pair in groups.pairs()}, label="Pairs", multiple=True, value=[])
+            pairs.props("outlined dense options-dense use-chips data-testid=group-pairs")
+            taken = ui.select(donors, label="Donors: fine-tunes and adapters of the base", multiple=True, value=[])
+            taken.props("outlined dense options-dense use-chips data-testid=group-donors")
+            shown = ui.html("", sanitize=False)
+
+            async def keep() -> None:
+                try:
+                    kept = await self._keep_group(name.value or "", base.value, tuple(pairs.value), tuple(taken.value))
+                except Exception as error:
+                    shown.set_content(_said(error))
+                    return
+                dialog.close()
+                self.on_done(f"The group {kept.id} is in the library.")
+
+            with ui.element("div").classes("actions"):
+                _button("Keep it", keep, "go", "group-go")
+                _button("Close", dialog.close, "quiet", "group-close")
         dialog.on("hide", dialog.delete)
         dialog.open()
 
@@ -181,6 +211,15 @@ class AddDialog:
             donor=donor,
         )
         return await self.workspace.groups.add_pair(pair, author=visitor())
+
+    async def _keep_group(self, name: str, base: str, pairs: tuple[str, ...], donors: tuple[str, ...]) -> Group:
+        if not (name.strip() and base):
+            raise BadOption("Give a name and a base model.")
+        groups, id = self.workspace.groups, slug(name)
+        if any(group.id == id and group.base == base for group in groups.groups()):
+            return await groups.change_group(id, author=visitor(), pairs=pairs, donors=donors)
+        group = Group(id=id, name=name.strip()[:200], base=base, pairs=pairs, donors=donors)
+        return await groups.add_group(group, author=visitor())
 
 
 def _said(error: Exception) -> str:

@@ -185,7 +185,6 @@ def facts_of(entry: ModelEntry) -> dict[str, object]:
         "source": entry.source,
         "revision": entry.revision,
         "adapts": entry.base,
-        "folder": entry.path.resolve() if entry.source.startswith("link") else None,
     }
 
 

@@ -125,7 +125,7 @@ def tree_html(node: Mapping[str, Any], depth: int = 0) -> str:
     inner = node.get("children", ())
     if not inner:
         return f'<div class="leaf">{line}</div>'
-    opened = " open" if depth < 3 else ""
+    opened = " open" if depth < 5 else ""
     return (
         f"<details{opened}><summary>{line}</summary>{''.join(tree_html(child, depth + 1) for child in inner)}</details>"
     )

@@ -149,7 +149,7 @@ def _entry(name: str, path: Path, source: str) -> ModelEntry:
 def _source(path: Path) -> str:
     if "@" in path.name:
         return path.name.rpartition("@")[0].replace("--", "/")
-    return f"link to {path.resolve()}" if path.is_symlink() else "local folder"
+    return "linked folder" if path.is_symlink() else "local folder"
 
 
 def _short_dtype(name: object) -> str | None:

@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from loupe.app.errors import ConfirmationNeeded, Conflict, Forbidden, NotFound
+from loupe.app.errors import Conflict, Forbidden, NotFound, StillUsed
 from loupe.app.outbound.hub import Hub
 from loupe.app.services.catalogue import STARTER, Catalogue, Kind, ModelEntry, is_model_folder, read_entry
 from loupe.app.services.engine import Engine
@@ -203,7 +203,7 @@ class Library:
     async def delete(self, id: str, *, confirm: bool = False) -> dict[str, Any]:
         """Take a folder out of the list; it can be restored for some days.
 
-        Raises NotFound, Forbidden for the starter, Conflict while it is in use, ConfirmationNeeded when something
+        Raises NotFound, Forbidden for the starter, Conflict while it is in use, StillUsed when something
         depends on it and `confirm` is not set.
         """
         entry = self.catalogue.get(id)
@@ -212,7 +212,7 @@ class Library:
         found = await self.dependants(id)
         if found.any and not confirm:
             told = f"{len(found.pairs)} pairs, {len(found.groups)} groups and {found.runs} saved runs"
-            asked = ConfirmationNeeded(f"{id} is used by {told}. Confirm to delete it; it can be restored.")
+            asked = StillUsed(f"{id} is used by {told}. Confirm to delete it; it can be restored.")
             asked.details = {"dependants": found.to_json()}
             raise asked
         await self.models.unload_folder(entry.path)
