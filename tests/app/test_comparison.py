@@ -83,9 +83,20 @@ def rollout(ids: list[int], *, ties: list[int] | None = None, said: str = "") ->
         (rollout([1, 2, 3], ties=[2], said="x"), rollout([1, 5, 9], said="y"), Kind.CHANGED),
         (rollout([1, 2], ties=[2], said="x"), rollout([1, 2, 9], said="y"), Kind.TIE),
         (rollout([1, 2, 3], said="x"), rollout([1, 5, 9], said="y"), Kind.CHANGED),
+        (rollout([1, 2], said="x"), rollout([1, 2], said="y"), Kind.CHANGED),
+        (rollout([1, 2], said="x") | {"best": 0}, rollout([1, 2], said="y") | {"best": 1}, Kind.TIE),
         ({"explanation": "x", "rollouts": []}, {"explanation": "y", "rollouts": []}, Kind.CHANGED),
     ],
-    ids=["tie in A", "tie in B", "tie too late", "one ended at a tie", "no tie", "no rollouts"],
+    ids=[
+        "tie in A",
+        "tie in B",
+        "tie too late",
+        "one ended at a tie",
+        "no tie",
+        "the same tokens",
+        "another one is best",
+        "no rollouts",
+    ],
 )
 def test_other_words_are_a_tie_only_where_the_sampler_marked_one_at_the_step_of_parting(a, b, kind) -> None:
     found = compare(document(_3=a), document(_3=b))

@@ -104,9 +104,11 @@ def test_whatever_a_run_holds_is_inert_on_every_page(server: Server, visit: Visi
         unhurt(page)
         assert page.locator("script:text('hurt'), img[src='x'], svg[onload]").count() == 0
         assert "\u202e" not in page.title()
+    c = bring_in(server, "evil\u202egnp.exe <script>window.hurt = 1</script>")
     page = visitor.open("/history")
-    shown = page.locator(f'[data-run="{a}"] .name').inner_text()
+    shown = page.locator(f'[data-run="{c}"] .name').inner_text()
     assert "<script>" in shown and "\u202e" not in shown and "U+202E" in shown
+    unhurt(page)
 
 
 def test_the_file_of_a_run_opens_offline_asks_nobody_and_reads_like_the_app(

@@ -227,19 +227,18 @@ def kind_of(a: Row | None, b: Row | None) -> Kind:
 
 
 def _parted_at_ties(a: Row, b: Row) -> bool:
-    """Whether every rollout is the same in both, or departs at a step where rounding may have decided."""
+    """Whether rounding may have decided: every rollout that is not the same departs at a tie, or another one is best."""
     pairs = list(zip(a.get("rollouts") or (), b.get("rollouts") or (), strict=False))
     if not pairs or len(a["rollouts"]) != len(b["rollouts"]):
         return False
-    return all(_parted_at_tie(x, y) for x, y in pairs)
+    parted = [(x, y) for x, y in pairs if x.get("token_ids") != y.get("token_ids")]
+    return all(_parted_at_tie(x, y) for x, y in parted) and (bool(parted) or a.get("best") != b.get("best"))
 
 
 def _parted_at_tie(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
     ids = a.get("token_ids") or [], b.get("token_ids") or []
     if not ids[0] or not ids[1]:
         return False
-    if ids[0] == ids[1]:
-        return True
     length = min(map(len, ids))
     step = next((i for i in range(length) if ids[0][i] != ids[1][i]), length)
     return step in {*(a.get("ties") or ()), *(b.get("ties") or ())}
