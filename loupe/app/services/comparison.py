@@ -227,7 +227,7 @@ def kind_of(a: Row | None, b: Row | None) -> Kind:
 
 
 def _parted_at_ties(a: Row, b: Row) -> bool:
-    """Whether rounding may have decided: every rollout that is not the same departs at a tie, or another one is best."""
+    """Whether rounding may have decided: each rollout that differs departs at a tie, or only another one is best."""
     pairs = list(zip(a.get("rollouts") or (), b.get("rollouts") or (), strict=False))
     if not pairs or len(a["rollouts"]) != len(b["rollouts"]):
         return False
