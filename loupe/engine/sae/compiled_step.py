@@ -24,11 +24,12 @@ from loupe.engine.sae import compiled
 from loupe.engine.sae.architectures.batch import Batch, StepResult
 from loupe.engine.sae.config import Activation, Architecture, TrainingConfig
 from loupe.engine.sae.sae import SAE
+from loupe.engine.sae.warming import kernels_ready
 from loupe.engine.sae.workers import run_pieces
 
 CHUNK_ROWS = 512
 CHUNK_ELEMENTS = 1 << 22  # pre-activations of a chunk
-CHUNK_PRODUCTS = 1 << 34  # multiplications of a chunk's product: tens of milliseconds
+CHUNK_PRODUCTS = 1 << 33  # multiplications of a chunk's product: tens of milliseconds in bf16
 BLOCK_LATENTS = 512
 MARGIN = 0.02  # by how much a rounded pre-activation may be off at a batch's threshold
 GUESS = 0.95  # of the last threshold: what the next batch gathers from
@@ -98,6 +99,7 @@ def compiled_ksparse_step(
     Gradients and errors lie in memory that the next step of this SAE writes to again.
     """
     assert sae.config.k is not None
+    yield from kernels_ready()
     latents = _all_latents(sae)
     seen, y = yield from _prepared(sae, latents.kept, batch)
     if sae.config.activation is Activation.TOPK:

@@ -27,6 +27,7 @@ from loupe.engine.sae.sae import SAE
 from loupe.engine.sae.scaling import Scales, folded, measure_scales
 from loupe.engine.sae.schedule import lr_factor, sparsity_factor
 from loupe.engine.sae.threshold import ThresholdCount
+from loupe.engine.sae.warming import kernels_ready
 
 THRESHOLD_MEMORY = 0.99
 
@@ -233,6 +234,7 @@ class Learner:
         """`_apply` in compiled kernels. Once a weight has moved everything does, even if this is closed."""
         from loupe.engine.sae.adam import AdamNumbers, CompiledAdam  # brings the compiler, which GPUs need not pay
 
+        yield from kernels_ready()
         training, weights = self.training, self._by_latent()
         assert training.beta1 is not None
         grads = {name: (g.t() if name == "W_enc" else g).contiguous() for name, g in result.grads.items()}

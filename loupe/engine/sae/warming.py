@@ -1,0 +1,65 @@
+"""The kernels compiled before anybody waits for them: once per installation, in a process beside this one.
+
+Compiling takes seconds and holds the interpreter's lock, so a device thread must not do it between two slices. The
+child runs one small step of every kind; what the compiler made of it lies on disk, from where it loads in moments.
+Where nothing can be written there, the kernels are compiled here after all.
+"""
+
+import subprocess
+import sys
+import time
+from collections.abc import Generator
+from pathlib import Path
+
+COMMAND = (sys.executable, "-m", "loupe.engine.sae.warming")
+PAUSE_S = 0.02
+KINDS = ("topk", "batchtopk", "matryoshka")
+_state = {"ready": False}
+
+
+def kernels_ready() -> Generator[None, None, None]:
+    """Returns at once where the kernels lie ready; else yields until another process has compiled them."""
+    if _state["ready"] or _on_disk():
+        _state["ready"] = True
+        return
+    with subprocess.Popen(COMMAND) as child:  # noqa: S603 - ourselves
+        try:
+            while child.poll() is None:
+                time.sleep(PAUSE_S)
+                yield
+        finally:
+            child.kill()
+    _state["ready"] = True
+
+
+def _on_disk() -> bool:
+    """Whether every kernel was compiled since its source changed."""
+    from loupe.engine.sae import compiled
+
+    kernels = [each for each in vars(compiled).values() if hasattr(each, "stats") and not each.__name__.startswith("_")]
+    written = Path(compiled.__file__).stat().st_mtime
+    return all(
+        any(index.stat().st_mtime >= written for index in Path(each.stats.cache_path).glob(f"*.{each.__name__}-*.nbi"))
+        for each in kernels
+    )
+
+
+def main() -> None:
+    """One small step of every kind."""
+    import torch
+
+    from loupe.engine.sae.config import SAEConfig, TrainingConfig
+    from loupe.engine.sae.learner import Learner
+
+    _state["ready"] = True
+    rows = torch.randn(1100, 8)
+    for kind in KINDS:
+        config = SAEConfig.from_dict({"architecture": kind, "d_in": 8, "d_sae": 64, "k": 4})
+        learner = Learner(kind, config, TrainingConfig.from_dict({"steps": 2}).settled_for(config))
+        for work in (learner.initialise(rows, rows), learner.step(rows, rows)):
+            for _ in work:
+                pass
+
+
+if __name__ == "__main__":
+    main()
