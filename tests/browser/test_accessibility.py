@@ -1,0 +1,45 @@
+"""Every page under axe-core: nothing serious or critical, in both themes, and in every view of a run."""
+
+from collections.abc import Callable
+from importlib.resources import files
+
+import pytest
+from playwright.sync_api import Page
+
+from tests.browser.conftest import Visitor
+
+AXE = (files("axe_playwright_python") / "axe.min.js").read_text()
+PAGES = ("/", "/history", "/compare", "/library", "/training", "/features", "/steering", "/system")
+GRAVE = ("serious", "critical")
+
+
+def complaints(page: Page) -> list[str]:
+    """What axe finds serious, as one line per rule with the first place."""
+    page.evaluate(AXE)
+    found = page.evaluate("axe.run({resultTypes: ['violations']})")
+    grave = [rule for rule in found["violations"] if rule["impact"] in GRAVE]
+    return [f"{rule['id']}: {rule['help']}: {rule['nodes'][0]['html'][:200]}" for rule in grave]
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_has_no_serious_finding(visit: Callable[..., Visitor], path: str) -> None:
+    page = visit().open(path)
+    assert complaints(page) == []
+    page.get_by_test_id("theme").click()
+    page.wait_for_selector("body.body--light")
+    assert complaints(page) == []
+
+
+@pytest.mark.parametrize("view", ["table", "transposed"])
+def test_a_view_of_a_run_has_no_serious_finding(visit: Callable[..., Visitor], view: str) -> None:
+    page = visit().open("/?position=5")
+    page.get_by_test_id(f"view-{view}").click()
+    page.get_by_test_id({"table": "result-table", "transposed": "transposed"}[view]).wait_for()
+    assert complaints(page) == []
+
+
+def test_the_chat_has_no_serious_finding(visit: Callable[..., Visitor]) -> None:
+    page = visit().open("/")
+    page.get_by_test_id("input-chat").click()
+    page.get_by_test_id("chat").wait_for()
+    assert complaints(page) == []
