@@ -23,7 +23,7 @@ from loupe.engine.data.columns import document_of, preview
 from loupe.engine.data.sources import Source
 from loupe.engine.data.statistics import TextStatistics
 from loupe.engine.data.tables import Row
-from loupe.engine.data.texts import FACTS, OFFSETS, TEXTS
+from loupe.engine.data.texts import FACTS, OFFSETS, TEXTS, Texts, shown
 from loupe.engine.errors import DatasetTooLarge, EmptyDataset, WrongColumn
 from loupe.engine.jobs import Event, Priority, Progress
 
@@ -149,6 +149,24 @@ class MakeDataset:
                 f"The dataset needs about {needed >> 20:,} MiB, and {free >> 20:,} MiB are free on that disk, of which "
                 f"{_SPARE >> 20} MiB stay free. Take fewer documents, or make room."
             )
+
+
+@dataclass(slots=True)
+class DescribeTexts:
+    """The job that counts what a dataset consists of; its result is the statistics."""
+
+    texts: Texts
+    name: str = "dataset statistics"
+    priority: Priority = Priority.BATCH
+
+    def run(self, ctx: JobContext) -> Generator[Event, None, dict[str, Any]]:
+        """Read every document once."""
+        counted = TextStatistics()
+        for index in range(len(self.texts)):
+            counted.add(shown(self.texts.document(index)))
+            if index % _TOGETHER == 0 or ctx.out_of_time():
+                yield Progress(index + 1, len(self.texts))
+        return counted.summary()
 
 
 def _append(file: BufferedIOBase, text: str, digest: Any, offsets: array[int]) -> int:

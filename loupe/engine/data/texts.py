@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import mmap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from loupe.engine.data.chats import Message
 from loupe.engine.errors import BadPositions, CorruptFile
 
+STORY_SOURCE = "starter"
 TEXTS, OFFSETS, FACTS = "texts.bin", "offsets.npy", "dataset.json"
 _WINDOW = 1 << 22
 
@@ -137,6 +138,10 @@ class StoryTexts:
     def __len__(self) -> int:
         return self.count
 
+    def describe(self) -> dict[str, Any]:
+        """What `open_texts` needs to make them again."""
+        return {"documents": self.count, "first_seed": self.first_seed, "genre": self.genre}
+
     def document(self, index: int) -> str:
         """The story of one seed."""
         from loupe.engine.starter.world.story import write_document
@@ -159,6 +164,15 @@ class StoryTexts:
                     return Found(tuple(found), index + 1 if index + 1 < self.count else None)
         end = min(self.count, start + most)
         return Found(tuple(found), end if end < self.count else None)
+
+
+def open_texts(source: str, details: Mapping[str, Any], folder: Path | None) -> StoredTexts | StoryTexts:
+    """The documents of a dataset record. Raises CorruptFile (its folder is missing or not whole)."""
+    if source == STORY_SOURCE:
+        return StoryTexts(int(details["documents"]), int(details["first_seed"]), details.get("genre"))
+    if folder is None:
+        raise CorruptFile("This dataset has no folder.")
+    return StoredTexts(folder)
 
 
 def shown(document: str | Sequence[Message]) -> str:

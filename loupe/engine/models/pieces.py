@@ -84,8 +84,11 @@ class PiecewiseForward:
 
     def _next_cut(self, start: int, tokens: int) -> int:
         per_block = self._seconds_per_block * tokens / self._tokens
-        if per_block * (self.end - start) <= self._piece_s or not self._may_cut():
+        known = per_block > 0 or self.lm.device.type != "cpu"
+        if (known and per_block * (self.end - start) <= self._piece_s) or not self._may_cut():
             return self.end
+        if not known:  # the first piece of all is one block, to see how long that takes
+            return start + 1
         return min(self.end, start + max(1, int(self._piece_s / per_block)))
 
     def _may_cut(self) -> bool:

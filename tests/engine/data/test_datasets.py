@@ -14,11 +14,11 @@ import pytest
 
 from loupe.engine.context import JobContext
 from loupe.engine.data.columns import ALPACA_COLUMN, preview
-from loupe.engine.data.making import MakeDataset
+from loupe.engine.data.making import DescribeTexts, MakeDataset
 from loupe.engine.data.sources import FetchedFiles, LocalFiles, PastedText
 from loupe.engine.data.statistics import spread
 from loupe.engine.data.tables import Split, read_rows
-from loupe.engine.data.texts import StoredTexts, StoryTexts, passages
+from loupe.engine.data.texts import StoredTexts, StoryTexts, open_texts, passages
 from loupe.engine.errors import (
     BadPositions,
     BrokenEncoding,
@@ -269,6 +269,10 @@ def test_the_story_world_is_a_dataset_without_bytes() -> None:
     assert stories.find("no such words here", most=20) == ((), 20)
     with pytest.raises(BadPositions, match="0 to 49"):
         stories.document(50)
+    again = open_texts("starter", stories.describe(), None)
+    assert again.fingerprint == stories.fingerprint
+    counted, _ = finish(DescribeTexts(StoryTexts(5)), Drafts(Path("unused")))
+    assert counted["characters"] == sum(len(StoryTexts(5).document(index)) for index in range(5))
 
 
 def test_a_damaged_dataset_is_told_from_a_whole_one(tmp_path: Path) -> None:

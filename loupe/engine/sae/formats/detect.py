@@ -13,6 +13,7 @@ from loupe.engine.models.hooks import HookPoint
 from loupe.engine.models.weights import check_safetensors, refuse_pickle
 from loupe.engine.sae.formats import circuit_tracer, dictionary_learning, gemma_scope, saelens, sparsify
 from loupe.engine.sae.formats.loaded import LoadedSAE
+from loupe.engine.sae.formats.tensors import read_settings, read_tensors
 
 KNOWN = (
     "SAELens (cfg.json and sae_weights.safetensors), Gemma Scope (params.npz or params.safetensors), "
@@ -69,11 +70,21 @@ def _in_folder(folder: Path) -> list[Path]:
     if circuit_tracer.CONFIG in names:
         layers = [folder / name for name in names if name.startswith("layer_") and name.endswith(".safetensors")]
         return sorted(layers, key=circuit_tracer.layer_of)
-    return [folder / name for name in sorted(names) if name.endswith(".safetensors") and _is_dictionary(folder / name)]
+    files = [folder / name for name in sorted(names) if name.endswith(".safetensors")]
+    return [file for file in files if _is_converted(file) or _is_dictionary(file)]
 
 
 def _is_dictionary(file: Path) -> bool:
     return dictionary_learning.is_dictionary(set(check_safetensors(file)))
+
+
+def _is_converted(file: Path) -> bool:
+    """Whether `loupe convert` made it of an SAE whose config stood in the pickle."""
+    sidecar = file.with_suffix(".json")
+    if not sidecar.is_file() or not {"W_enc", "W_dec", "b_enc", "b_dec"} <= set(check_safetensors(file)):
+        return False
+    values = read_settings(sidecar).get("values")
+    return isinstance(values, dict) and "hook_" in str(values)
 
 
 def _read_file(file: Path, **options: object) -> LoadedSAE:
@@ -82,11 +93,11 @@ def _read_file(file: Path, **options: object) -> LoadedSAE:
         return read_sae(file.parent, **options)  # type: ignore[arg-type]
     if file.suffix == ".safetensors" and (file.parent / circuit_tracer.CONFIG).is_file():
         return circuit_tracer.read_circuit_tracer(file, **options)  # type: ignore[arg-type]
+    if file.suffix == ".safetensors" and _is_converted(file):
+        return saelens.read_converted(file, **options)  # type: ignore[arg-type]
     if file.suffix == ".safetensors" and _is_dictionary(file):
         return dictionary_learning.read_dictionary_learning(file, **options)  # type: ignore[arg-type]
     if file.suffix == ".npz":
-        from loupe.engine.sae.formats.tensors import read_tensors
-
         read_tensors(file)  # says what is unsafe or damaged
     raise UnknownFormat(f"{file} is not an SAE that Loupe recognises. It reads {KNOWN}.")
 

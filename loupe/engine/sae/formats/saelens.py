@@ -200,11 +200,33 @@ def read_saelens(
     dtype: torch.dtype = torch.float32,
 ) -> LoadedSAE:
     """Read a SAELens folder, of any version. Raises UnknownFormat, CorruptFile, BadOption, UnsafeFile."""
-    raw = read_settings(folder / CONFIG)
-    metadata = raw.get("metadata") or {}
-    tensors = read_tensors(folder / WEIGHTS)
-    if own := metadata.get("loupe"):
+    raw, tensors = read_settings(folder / CONFIG), read_tensors(folder / WEIGHTS)
+    if own := (raw.get("metadata") or {}).get("loupe"):
         return _read_own(folder, raw, own, tensors, dtype)
+    return _read(folder, raw, tensors, hook_points, family, dtype)
+
+
+def read_converted(
+    file: Path,
+    *,
+    hook_points: Sequence[HookPoint] = (),
+    family: Family | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> LoadedSAE:
+    """Read what `loupe convert` made of a pickle with its config inside: that is in the sidecar now."""
+    values = read_settings(file.with_suffix(".json")).get("values") or {}
+    inner = next((values[name] for name in ("cfg", "config") if isinstance(values.get(name), dict)), values)
+    return _read(file.parent, inner, read_tensors(file), hook_points, family, dtype)
+
+
+def _read(
+    folder: Path,
+    raw: dict[str, Any],
+    tensors: dict[str, Tensor],
+    hook_points: Sequence[HookPoint],
+    family: Family | None,
+    dtype: torch.dtype,
+) -> LoadedSAE:
     legacy = "metadata" not in raw
     assumed = ["The config is of SAELens before 6.0; its keys were taken as that version meant them."] if legacy else []
     settings = _modernised(raw) if legacy else raw
@@ -213,7 +235,7 @@ def read_saelens(
     said = _said(metadata, family, bool(hook_points))
     points, before_gain = resolve(said[:1], hook_points, str(folder))
     return LoadedSAE(
-        build(config, tensors, name=str(folder / WEIGHTS), dtype=dtype),
+        build(config, tensors, name=str(folder), dtype=dtype),
         points,
         str(metadata.get("model_name") or ""),
         "saelens legacy" if legacy else "saelens",
@@ -268,7 +290,7 @@ def _prepared(folder: Path, settings: dict[str, Any], tensors: dict[str, Tensor]
         )
     _refuse_reshaped(folder, settings)
     if "W_enc" not in tensors or "W_dec" not in tensors:
-        raise CorruptFile(f"{folder / WEIGHTS} lacks W_enc or W_dec.")
+        raise CorruptFile(f"{folder} lacks W_enc or W_dec.")
     d_in, d_sae = tensors["W_enc"].shape
     activation = _ACTIVATIONS[architecture]
     _fold_finetuning(tensors, assumed)
