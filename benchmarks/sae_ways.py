@@ -114,7 +114,7 @@ def saelens(rows: Rows, d_sae: int, *, sparse: bool = False) -> None:
     mode = {"use_sparse_activations": True, "rescale_acts_by_decoder_norm": False} if sparse else {}
     sae = TopKTrainingSAE(TopKTrainingSAEConfig(d_in=rows.rows.shape[1], d_sae=d_sae, k=K, **mode))
     many = MANY * rows.batch
-    config = SAETrainerConfig(total_training_samples=many, train_batch_size_samples=rows.batch, lr=LR)
+    config = SAETrainerConfig(total_training_samples=many, train_batch_size_samples=rows.batch, lr=LR, lr_end=LR)
     rows.reconstruct = lambda x: sae.decode(sae.encode(x))
     SAETrainer(cfg=config, sae=sae, data_provider=rows).fit()
 
