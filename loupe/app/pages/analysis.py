@@ -4,6 +4,7 @@
 `?reply=1` begins with a reply of the model, `?like=ID` fills the box with the question of a kept run.
 """
 
+import contextlib
 from typing import Any
 
 from fastapi import FastAPI
@@ -128,7 +129,8 @@ class AnalysisPage:
 
     async def _sent_first(self, tokens: int) -> None:
         if tokens > LARGE:
-            await ui.context.client.connected(timeout=PATIENCE_S)
+            with contextlib.suppress(TimeoutError):  # a program that only fetched the page
+                await ui.context.client.connected(timeout=PATIENCE_S)
 
     def _say_empty(self) -> None:
         self.reader.show_empty(
