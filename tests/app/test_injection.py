@@ -48,9 +48,10 @@ async def put_and_read(api: httpx.AsyncClient, workspace: Workspace, text: str) 
     assert read.headers["content-type"] == "application/json"
     assert [read.json()["data"][name] for name in ("name", "text", "author")] == [text, text, text]
     renamed = await api.patch(f"/api/v1/runs/{record.id}", json={"name": f"again {text}"})
-    assert renamed.status_code == 200 and renamed.json()["data"]["name"] == f"again {text}"
+    name = " ".join(f"again {text}".split())  # a name is one line
+    assert renamed.status_code == 200 and renamed.json()["data"]["name"] == name
     listed = (await api.get("/api/v1/runs", params={"search": "again"})).json()["data"]
-    assert f"again {text}" in [row["name"] for row in listed]
+    assert name in [row["name"] for row in listed]
     assert (await api.get("/api/v1/runs", params={"search": text})).status_code == 200
     for path in ("/api/v1/models", "/api/v1/jobs", "/api/v1/nla-pairs", "/api/v1/model-groups"):
         found = await api.get(path, params={"search": text, "sortBy": text[:40]})
@@ -78,7 +79,8 @@ async def test_a_path_in_place_of_an_id_is_refused_everywhere(workspace: Workspa
         for method, path in every_place_of_an_id():
             head, _, rest = path.partition("{")
             for trick in TRICKS:
-                url = head + quote(trick, safe="%") + rest.partition("}")[2].replace("{number}", "1")
+                written = quote(trick, safe="%").replace("..", "%2E%2E")  # or the client itself resolves the dots
+                url = head + written + rest.partition("}")[2].replace("{number}", "1")
                 answer = await client.request(method, url, json={"name": "a", "priority": "batch", "dtype": "auto"})
                 told = f"{method} {url[:80]}: {answer.status_code}"
                 assert 400 <= answer.status_code < 500 and "root:" not in answer.text, told
