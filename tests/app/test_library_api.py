@@ -216,11 +216,12 @@ async def test_what_does_not_fit_is_refused_with_needs_free_and_owners(
     device.memory.hold("model elsewhere", 64 * MIB)
     job = await done(workspace, await api.post(f"{V1}/models/starter/load", json={}))
     assert job["state"] == "failed" and job["error"]["code"] == "out_of_device_memory"
-    numbers = job["error"]["details"]
+    told = (await api.get(f"{V1}/models/starter")).json()["data"]["error"]
+    numbers = told["details"]
+    assert told["code"] == job["error"]["code"] and "Held by model elsewhere" in job["error"]["message"]
     assert numbers["available_bytes"] == 0 and numbers["needed_bytes"] > 0
     assert numbers["holdings"] == {"model elsewhere": 64 * MIB}
     assert (await api.get(f"{V1}/models/starter/fit")).json()["data"]["fits"] is False
-    assert (await api.get(f"{V1}/models/starter")).json()["data"]["error"]["code"] == "out_of_device_memory"
     device.memory = MemoryBudget(read=lambda _: DeviceMemory(100 * MIB, 0))
     again = (await api.post(f"{V1}/jobs/{job['id']}/retry")).json()["data"]
     await workspace.jobs.wait(again["id"])

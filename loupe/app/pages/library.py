@@ -109,7 +109,8 @@ class LibraryPage:
 
     def _fits(self, row: Entry) -> bool:
         words = self.search.casefold().split()
-        whole = " ".join((row.id, row.name, row.about, *row.facts)).casefold()
+        chips = (label for label, _ in row.chips)
+        whole = " ".join((row.id, row.name, row.about, *row.facts, *chips)).casefold()
         return all(word in whole for word in words)
 
     def _find(self, search: str) -> None:

@@ -97,7 +97,7 @@ class AddDialog:
         dialog.open()
 
     def open_group(self) -> None:
-        """Ask which pairs and donors belong to which base; an own group of that name gets these instead of its former."""
+        """Ask which pairs and donors belong to which base; an own group of that name gets these instead."""
         entries, groups = self.workspace.catalogue.entries(), self.workspace.groups
         bases = {e.id: e.id for e in entries if e.kind is Kind.MODEL}
         donors = {e.id: e.id for e in entries if e.kind in (Kind.MODEL, Kind.ADAPTER)}
