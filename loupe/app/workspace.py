@@ -13,6 +13,7 @@ from loupe.app.outbound.token import HubToken
 from loupe.app.services.analysis import Analyses
 from loupe.app.services.backups import Backups
 from loupe.app.services.catalogue import Catalogue
+from loupe.app.services.datasets import Datasets
 from loupe.app.services.diagnostics import Logbook
 from loupe.app.services.downloads import Downloads
 from loupe.app.services.engine import Engine
@@ -27,6 +28,7 @@ from loupe.app.services.models import Models
 from loupe.app.services.runs import Runs
 from loupe.app.services.safekeeping import Safekeeping, safekept
 from loupe.app.services.system import System
+from loupe.app.services.trainings import Trainings
 from loupe.app.settings import Settings, starter_folder
 from loupe.storage.store import Store, open_store
 
@@ -51,6 +53,8 @@ class Workspace:
     runs: Runs
     loads: Loads
     library: Library
+    datasets: Datasets
+    trainings: Trainings
     hub_token: HubToken
     downloads: Downloads
     system: System
@@ -71,6 +75,7 @@ async def open_workspace(settings: Settings) -> AsyncIterator[Workspace]:
         workspace = _services(settings, store, safekeeping)
         workspace.bridge.attach()
         await workspace.groups.open()
+        await workspace.datasets.with_stories()
         workspace.library.start_watching()
         workspace.runs.start_sweeping()
         workspace.history.start()
@@ -112,6 +117,8 @@ def _services(settings: Settings, store: Store, safekeeping: Safekeeping | None)
         runs=runs,
         loads=Loads(jobs, models, catalogue, groups, store.library),
         library=Library(settings, store, engine, catalogue, groups, models, hub),
+        datasets=Datasets(settings, store, engine, catalogue, models, jobs),
+        trainings=Trainings(store, engine, catalogue, models, jobs, bridge, events),
         hub_token=token,
         downloads=Downloads(settings, hub, store.data_dir.models, jobs),
         system=System(settings, store, engine, catalogue, history, jobs.latencies),

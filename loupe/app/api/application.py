@@ -16,6 +16,7 @@ from starlette.websockets import WebSocket
 
 from loupe.app.api import (
     analyses,
+    datasets,
     docs,
     events,
     generations,
@@ -27,6 +28,7 @@ from loupe.app.api import (
     pairs,
     runs,
     system,
+    trainings,
 )
 from loupe.app.api.envelope import error_response
 from loupe.app.api.older import surface
@@ -41,7 +43,7 @@ log = logging.getLogger(__name__)
 PREFIX = "/api/v1"
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
 EVERYTHING = ("/api", "/api/{_rest:path}")
-ROOMS = (analyses, generations, runs, jobs, models, pairs, groups, system, health, events)
+ROOMS = (analyses, generations, runs, jobs, models, pairs, groups, datasets, trainings, system, health, events)
 
 
 def build_api(workspace: Workspace | None = None, *, paths_allowed: bool = False) -> FastAPI:

@@ -1,0 +1,229 @@
+"""Trainings of sparse autoencoders: asked for, checked, worked on as jobs, steered, and looked at while they run.
+
+The job kind `training` can be paused, and goes on by itself after a restart from its newest checkpoint. One training at
+a time holds the device, the others wait; analyses never wait for one longer than a slice.
+"""
+
+import asyncio
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from loupe.app.bridge import Bridge
+from loupe.app.errors import Conflict, NotFound
+from loupe.app.services.catalogue import Catalogue
+from loupe.app.services.curves import CURVES, HELD_OUT, density_strip, series, without_pictures
+from loupe.app.services.engine import Engine
+from loupe.app.services.events import EventStream
+from loupe.app.services.jobs import Jobs, Kind
+from loupe.app.services.live_job import LiveJob
+from loupe.app.services.models import Models
+from loupe.app.services.training_fit import Fit, measure_fit
+from loupe.app.services.training_request import TrainingRequest, option_rows
+from loupe.app.services.training_work import TrainingWork
+from loupe.engine.errors import BadOption, WidthMismatch
+from loupe.storage.repos.jobs import JobRecord, NewJob
+from loupe.storage.repos.trainings import CheckpointRecord
+from loupe.storage.store import Store
+
+if TYPE_CHECKING:
+    from loupe.engine.sae.plan import TrainingPlan
+
+PRIORITY = 2  # of trainings, see engine/jobs.py
+
+
+class Trainings:
+    """The trainings of this data directory."""
+
+    def __init__(
+        self,
+        store: Store,
+        engine: Engine,
+        catalogue: Catalogue,
+        models: Models,
+        jobs: Jobs,
+        bridge: Bridge,
+        events: EventStream,
+    ) -> None:
+        self.store = store
+        self.engine = engine
+        self.catalogue = catalogue
+        self.models = models
+        self.jobs = jobs
+        self.bridge = bridge
+        self.events = events
+        self._working: dict[str, TrainingWork] = {}
+        self._device_turn = asyncio.Lock()
+        jobs.register(Kind("training", self._work, pausable=True, restarts=True))
+
+    async def start(self, request: TrainingRequest, *, author: str = "") -> LiveJob:
+        """Accept a training. Raises NotFound, BadOption, LayerOutOfRange, WidthMismatch before anything is kept."""
+        plan = await self._checked(request)
+        new = NewJob(
+            kind="training",
+            name=request.title,
+            request=request.model_dump(mode="json"),
+            priority=PRIORITY,
+            seed=plan.training.seed,
+            author=author,
+        )
+        return await self.jobs.submit(new)
+
+    async def fit(self, request: TrainingRequest) -> Fit:
+        """What it would take: memory, disk, and the time, from a short probe on the device. Raises as `start`."""
+        await self._checked(request)
+        record = await self.store.datasets.tokenisation(request.tokenisation)
+        folder = self.store.artefacts.open(record.artefact_id).folder
+        entry = self.catalogue.get(request.model)
+        async with self.models.use_model(entry.path, request.dtype or "") as lm:
+            return await measure_fit(await self.engine.device(), lm, folder, request, self.store.data_dir.path)
+
+    # The levers beyond those of every job.
+
+    def save_now(self, id: str) -> None:
+        """Ask for a checkpoint at the end of this step. Raises Conflict when the training does not run."""
+        self._running(id).save_now()
+
+    def stop(self, id: str) -> None:
+        """End the training after this step, and keep its SAEs as they are. Raises Conflict when it does not run."""
+        self._running(id).stop()
+
+    async def fork(
+        self, checkpoint_id: str, *, name: str = "", training: dict[str, Any] | None = None, author: str = ""
+    ) -> LiveJob:
+        """Begin another training from a checkpoint, with other options from there on.
+
+        Raises NotFound, BadOption.
+        """
+        checkpoint = await self.store.trainings.checkpoint(checkpoint_id)
+        request = TrainingRequest.model_validate((await self._record(checkpoint.job_id)).request)
+        changed = {
+            "name": name or f"{request.title}, from step {checkpoint.step}",
+            "training": {**request.training, **(training or {})},
+            "fork_of": checkpoint.job_id,
+            "from_checkpoint": checkpoint_id,
+        }
+        await self.store.trainings.mark(checkpoint_id, kept=True)
+        return await self.start(request.model_copy(update=changed), author=author)
+
+    # Looking.
+
+    async def list(self, **query: Any) -> tuple[list[dict[str, Any]], Any]:
+        """A page of trainings, each with the newest point of its curves, and the page's numbers."""
+        found = await self.jobs.list(kind="training", **query)
+        last = await self.store.trainings.last_points([job["id"] for job in found.items])
+        return [self._view(job, last.get(job["id"], [])) for job in found.items], found
+
+    async def get(self, id: str) -> dict[str, Any]:
+        """One training: its job, what was asked, the newest points. Raises NotFound."""
+        record = await self._record(id)
+        last = await self.store.trainings.last_points([id])
+        view = self._view(await self.jobs.get(id), last.get(id, []))
+        saes = await self.store.saes.list(job_id=id)
+        return view | {"request": record.request, "saes": [sae.id for sae in saes.items]}
+
+    async def curves(self, id: str, *, most: int = 1500, after: int = -1) -> dict[str, Any]:
+        """All curves, thinned to about `most` points each, held-out evaluations, and densities over time.
+
+        Raises NotFound.
+        """
+        await self._record(id)
+        points = await self.store.trainings.points(id, after=after)
+        judged = await self.store.trainings.points(id, kind="evaluation", after=after)
+        return await asyncio.to_thread(
+            lambda: {
+                "curves": series(points, CURVES, most),
+                "held_out": series(judged, HELD_OUT, most),
+                "density": density_strip(points),
+                "last_step": max((point.step for point in points), default=after),
+            }
+        )
+
+    def strip(self, id: str) -> dict[str, Any]:
+        """The newest feature strip of every SAE of a training that runs here; empty otherwise."""
+        work = self._working.get(id)
+        latest = work.latest if work else {}
+        return {sae: measured["strip"] for sae, measured in latest.items() if measured.get("strip")}
+
+    async def checkpoints(self, id: str) -> tuple[CheckpointRecord, ...]:
+        """The checkpoints of a training, the newest first. Raises NotFound."""
+        await self._record(id)
+        return await self.store.trainings.checkpoints(id)
+
+    async def keep_checkpoint(self, checkpoint_id: str, *, kept: bool) -> CheckpointRecord:
+        """Keep a checkpoint for good, or leave it to pruning again. Raises NotFound."""
+        return await self.store.trainings.mark(checkpoint_id, kept=kept)
+
+    async def delete_checkpoint(self, checkpoint_id: str) -> None:
+        """Remove a checkpoint. Raises NotFound, and Conflict for the one an unfinished training would go on from."""
+        checkpoint = await self.store.trainings.checkpoint(checkpoint_id)
+        job = await self._record(checkpoint.job_id)
+        newest = (await self.store.trainings.checkpoints(checkpoint.job_id))[0]
+        if job.finished_at is None and newest.id == checkpoint_id:
+            raise Conflict("An unfinished training goes on from this checkpoint. Stop or cancel the training first.")
+        await self.store.remove(await self.store.trainings.delete_checkpoint(checkpoint_id))
+
+    @staticmethod
+    def options() -> dict[str, Any]:
+        """The schema of everything that can be asked."""
+        return {"request": TrainingRequest.model_json_schema(), **option_rows()}
+
+    # The work.
+
+    async def _work(self, live: LiveJob) -> dict[str, Any]:
+        live.note("waiting for another training")
+        async with self._device_turn:
+            live.check()
+            work = self._working[live.id] = TrainingWork(self.store, live)
+            unsubscribe = self.bridge.subscribe(("job", live.id), lambda _: self._tell(work))
+            try:
+                live.note("loading the model")
+                entry = self.catalogue.get(work.request.model)
+                async with self.models.use_model(entry.path, work.request.dtype or "") as lm:
+                    return await work.run(lm, await self.engine.device())
+            finally:
+                unsubscribe()
+                del self._working[live.id]
+
+    def _tell(self, work: TrainingWork) -> None:
+        latest = {sae: without_pictures(measured) for sae, measured in work.latest.items()}
+        if latest:
+            self.events.emit("training", "progress", {"id": work.id, "latest": latest})
+            self.bridge.publish(("training", work.id), latest)
+
+    async def _checked(self, request: TrainingRequest) -> "TrainingPlan":
+        """The plan, held to the model and the rows. Raises NotFound, BadOption, LayerOutOfRange, WidthMismatch."""
+        entry = self.catalogue.get(request.model)
+        rows = await self.store.datasets.tokenisation(request.tokenisation)
+        if rows.model != request.model:
+            maker = self.catalogue.get(rows.model)
+            if maker.path != entry.path:
+                raise WidthMismatch(
+                    f"These token rows were made for {rows.model}, and {request.model} has another tokenizer. "
+                    f"Tokenise the dataset for {request.model}."
+                )
+        if entry.d_model is None or entry.n_layers is None:
+            raise BadOption(f"{request.model} does not say how wide or deep it is.")
+        return await asyncio.to_thread(request.plan, entry.d_model, entry.n_layers)
+
+    def _running(self, id: str) -> Any:
+        work = self._working.get(id)
+        if work is None or work.job is None:
+            raise Conflict(f"Training {id} does not run now.")
+        return work.job
+
+    async def _record(self, id: str) -> JobRecord:
+        record = await self.store.jobs.get(id)
+        if record.kind != "training":
+            raise NotFound(f"There is no training {id!r}.")
+        return record
+
+    def _view(self, job: dict[str, Any], points: Any) -> dict[str, Any]:
+        latest = {point.sae: without_pictures(point.measured) for point in points}
+        work = self._working.get(job["id"])
+        extra = ["save", "stop"] if work and work.job else []
+        return job | {"latest": latest, "actions": [*job["actions"], *extra]}
+
+
+def checkpoint_json(record: CheckpointRecord) -> dict[str, Any]:
+    """A checkpoint for programs."""
+    return asdict(record) | {"created_at": record.created_at.isoformat()}

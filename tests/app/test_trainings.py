@@ -1,0 +1,143 @@
+"""From a pasted text to a trained SAE in the library, over the API: curves, checkpoints, forks, restarts, bad input."""
+
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from loupe.app.api.application import build_api
+from loupe.app.services.curves import thinned
+from loupe.app.settings import Settings
+from loupe.app.workspace import Workspace, open_workspace
+
+TEXT = "\n\n".join(
+    f"The {animal} ran over hill number {n} and looked at the moon." for n in range(20) for animal in ("fox", "owl")
+)
+SMALL = {
+    "saes": [{"name": "small", "d_sae": 24, "options": {"k": 4}, "reads": ["blocks.1.resid_post"]}],
+    "training": {
+        "steps": 12, "batch_rows": 32, "log_interval": 2, "checkpoint_interval": 4, "evaluation_interval": 6,
+        "initial_rows": 64, "threshold_rows": 64,
+    },
+    "buffer_rows": 2048,
+    "held_out": 0.2,
+    "watched": ["The fox ran."],
+}  # fmt: skip
+
+
+async def finished(api: httpx.AsyncClient, workspace: Workspace, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    answer = await api.post(path, json=body)
+    assert answer.status_code == 202, answer.text
+    record = await workspace.jobs.wait(answer.json()["data"]["job_id"])
+    assert record.state == "done", record.error_message
+    return (await api.get(f"/api/v1/jobs/{record.id}")).json()["data"]
+
+
+async def token_rows(api: httpx.AsyncClient, workspace: Workspace) -> str:
+    await finished(api, workspace, "/api/v1/datasets", {"name": "hills", "text": TEXT})
+    listed = (await api.get("/api/v1/datasets", params={"search": "hills"})).json()["data"]
+    asked = {"model": "starter", "mode": "window", "max_tokens": 32}
+    await finished(api, workspace, f"/api/v1/datasets/{listed[0]['id']}/tokenisations", asked)
+    rows = (await api.get(f"/api/v1/datasets/{listed[0]['id']}/tokenisations")).json()["data"]
+    assert rows[0]["rows"] >= 40
+    return rows[0]["id"]
+
+
+async def test_a_training_from_pasted_text_leaves_curves_checkpoints_and_an_sae(
+    api: httpx.AsyncClient, workspace: Workspace
+) -> None:
+    rows = await token_rows(api, workspace)
+    job = await finished(api, workspace, "/api/v1/trainings", {"tokenisation": rows, **SMALL})
+    told = (await api.get(f"/api/v1/trainings/{job['id']}/metrics")).json()["data"]
+    assert [step for step, _ in told["curves"]["small"]["loss"]] == [2, 4, 6, 8, 10, 12]
+    assert {step for step, _ in told["held_out"]["small"]["ce_recovered"]} == {6, 12}
+    assert told["density"]["small"][-1][0] == 12
+    saved = (await api.get(f"/api/v1/trainings/{job['id']}/checkpoints")).json()["data"]
+    assert [each["step"] for each in saved] == [12, 8, 4]
+    (sae,) = (await workspace.store.saes.list(job_id=job["id"])).items
+    assert (sae.name, sae.d_sae, sae.hook_points, sae.step) == ("small", 24, ("blocks.1.resid_post",), 12)
+    assert sae.card is not None and sae.card["tokens"] > 0
+    files = workspace.store.artefacts.open(sae.artefact_id or "").manifest.files
+    assert {"cfg.json", "sae_weights.safetensors"} <= set(files)
+
+
+async def test_a_fork_goes_on_from_a_checkpoint_with_other_options(
+    api: httpx.AsyncClient, workspace: Workspace
+) -> None:
+    rows = await token_rows(api, workspace)
+    job = await finished(api, workspace, "/api/v1/trainings", {"tokenisation": rows, **SMALL})
+    middle = (await api.get(f"/api/v1/trainings/{job['id']}/checkpoints")).json()["data"][1]
+    path = f"/api/v1/trainings/{job['id']}/checkpoints/{middle['id']}/fork"
+    forked = await finished(api, workspace, path, {"name": "slower", "training": {"lr": 1e-5}})
+    told = (await api.get(f"/api/v1/trainings/{forked['id']}/metrics")).json()["data"]
+    assert [step for step, _ in told["curves"]["small"]["lr"]] == [10, 12]
+    kept = (await api.get(f"/api/v1/trainings/{job['id']}/checkpoints")).json()["data"]
+    assert next(each for each in kept if each["id"] == middle["id"])["kept"]
+
+
+async def test_a_fit_check_measures_without_keeping_anything(api: httpx.AsyncClient, workspace: Workspace) -> None:
+    rows = await token_rows(api, workspace)
+    fit = (await api.post("/api/v1/trainings/fit", json={"tokenisation": rows, **SMALL})).json()["data"]
+    assert fit["fits"] and fit["seconds"] > 0 and fit["memory_bytes"] > 24 * 16 * 4 * 4
+    assert (await workspace.jobs.list(kind="training")).total == 0
+
+
+async def test_a_training_goes_on_after_a_restart_without_gap_or_double(make_settings: Callable[..., Settings]) -> None:
+    settings = make_settings()
+    long = {**SMALL, "training": {**SMALL["training"], "steps": 400, "log_interval": 1, "checkpoint_interval": 5}}
+    async with open_workspace(settings) as workspace, client(workspace) as api:
+        rows = await token_rows(api, workspace)
+        id = (await api.post("/api/v1/trainings", json={"tokenisation": rows, **long})).json()["data"]["job_id"]
+        while not await workspace.store.trainings.checkpoints(id):
+            await workspace.events.follow(0, frozenset({"job", "training"}), 1).__anext__()
+            await workspace.store.trainings.points(id)
+    async with open_workspace(settings) as workspace, client(workspace) as api:
+        assert (await workspace.store.jobs.get(id)).state == "interrupted"
+        assert await workspace.jobs.restart() == 1
+        record = await workspace.jobs.wait(id)
+        assert record.state == "done", record.error_message
+        steps = [point.step for point in await workspace.store.trainings.points(id)]
+        assert steps == list(range(1, 401))
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "code"),
+    [
+        ({"tokenisation": "nothing"}, 404, "not_found"),
+        ({"model": "nobody"}, 404, "not_found"),
+        ({"saes": [{"d_sae": 8, "options": {"k": 9}}]}, 400, "bad_option"),
+        ({"saes": [{"reads": ["blocks.99.resid_post"]}]}, 400, "layer_out_of_range"),
+        ({"saes": [{"reads": ["somewhere"]}]}, 400, "bad_option"),
+        ({"saes": [{"architecture": "magic"}]}, 400, "bad_option"),
+        ({"training": {"lr": -1}}, 400, "bad_option"),
+        ({"training": {"stepz": 1}}, 400, "bad_option"),
+        ({"buffer_rows": 1}, 400, "invalid_request"),
+    ],
+)
+async def test_a_request_that_makes_no_sense_is_refused_and_leaves_nothing(
+    api: httpx.AsyncClient, workspace: Workspace, change: dict[str, Any], status: int, code: str
+) -> None:
+    rows = await token_rows(api, workspace) if "tokenisation" not in change else ""
+    answer = await api.post("/api/v1/trainings", json={"tokenisation": rows, **SMALL, **change})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (status, code), answer.text
+    assert (await workspace.jobs.list(kind="training")).total == 0
+
+
+async def test_the_story_world_is_there_to_be_tokenised(api: httpx.AsyncClient) -> None:
+    (stories,) = (await api.get("/api/v1/datasets", params={"search": "Story world"})).json()["data"]
+    found = (await api.get(f"/api/v1/datasets/{stories['id']}/documents", params={"limit": 2})).json()["data"]
+    assert len(found["documents"]) == 2 and found["total"] == 20_000
+
+
+def test_thinning_a_curve_keeps_its_ends_and_its_peaks() -> None:
+    rows = [(step, 0.0) for step in range(10_000)]
+    rows[1234], rows[8765] = (1234, 9.0), (8765, -9.0)
+    kept = thinned(rows, 100)
+    assert len(kept) <= 100 and kept[0] == rows[0] and kept[-1] == rows[-1]
+    assert (1234, 9.0) in kept and (8765, -9.0) in kept and kept == sorted(kept)
+
+
+def client(workspace: Workspace) -> httpx.AsyncClient:
+    transport = httpx.ASGITransport(build_api(workspace, paths_allowed=True))
+    return httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1")
