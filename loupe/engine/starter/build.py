@@ -1,7 +1,8 @@
 """`loupe starter build`: from a seed to `assets/starter`, in stages that survive being killed.
 
-    tokenizer -> binding_model -> language_model -> examples -> (verbalizer | reconstructors) -> refinement
-              -> (improvement | samples -> adapted reconstructors) -> second_improvement -> assembly
+    tokenizer -> binding_model -> language_model -> examples -> (verbalizer | reconstructors)
+              -> refinement -> second_refinement -> (improvement | samples -> adapted reconstructors)
+              -> second_improvement -> assembly
 
 What does not need each other trains side by side, each in a process of its own on half of the cores. Every stage
 appends what it measured and cost to `log.jsonl` in the work folder.
@@ -30,6 +31,7 @@ from loupe.engine.starter.language_model import LanguageModelRecipe, SettlingRec
 from loupe.engine.starter.score import Sizes
 from loupe.engine.starter.stages import StageProgress, Workshop
 
+BY_TOKENS = ("reconstructor", "second_reconstructor", "verbalizer", "refinement", "second_refinement", "adaptation")
 OnProgress = Callable[[StageProgress], None]
 
 
@@ -45,12 +47,15 @@ class Plan:
     binding_model: LanguageModelRecipe = field(default_factory=LanguageModelRecipe)
     language_model: SettlingRecipe = field(default_factory=SettlingRecipe)
     first_example: int = 100_000_000  # documents the language model is not trained on
-    documents: int = 11_000
+    documents: int = 22_000
     reconstructor: ReconstructorRecipe = field(default_factory=lambda: ReconstructorRecipe(seed=1))
     second_reconstructor: ReconstructorRecipe = field(default_factory=lambda: ReconstructorRecipe(seed=11))
     verbalizer: VerbalizerRecipe = field(default_factory=VerbalizerRecipe)
     refinement: VerbalizerRecipe = field(
         default_factory=lambda: VerbalizerRecipe(tokens=3_750_000, matrix_lr=0.012, seed=21)
+    )
+    second_refinement: VerbalizerRecipe = field(
+        default_factory=lambda: VerbalizerRecipe(tokens=6_000_000, matrix_lr=0.012, emphasis=3.0, seed=22)
     )
     samples: int = 12_000
     adaptation: ReconstructorRecipe = field(
@@ -74,7 +79,14 @@ class Plan:
             documents=max(64, int(self.language_model.documents * scale)),
             tokens=int(self.language_model.tokens * scale),
         )
-        by_tokens = ("reconstructor", "second_reconstructor", "verbalizer", "refinement", "adaptation")
+        by_tokens = (
+            "reconstructor",
+            "second_reconstructor",
+            "verbalizer",
+            "refinement",
+            "second_refinement",
+            "adaptation",
+        )
         shrunk = {name: replace(recipe := getattr(self, name), tokens=int(recipe.tokens * scale)) for name in by_tokens}
         return replace(
             self,
@@ -99,6 +111,7 @@ class Plan:
                 "second_reconstructor",
                 "verbalizer",
                 "refinement",
+                "second_refinement",
                 "adaptation",
                 "improvement",
                 "second_improvement",
@@ -129,6 +142,8 @@ def run_stage(name: str, workshop: Workshop, plan: Plan) -> Iterator[StageProgre
             return nla_stages.verbalizer(workshop, name, "language_model", plan.verbalizer)
         case "refinement":
             return nla_stages.verbalizer(workshop, name, "verbalizer", plan.refinement)
+        case "second_refinement":
+            return nla_stages.verbalizer(workshop, name, "refinement", plan.second_refinement)
         case "samples":
             return nla_stages.samples(workshop, plan.samples)
         case "adapted_reconstructor":
@@ -137,7 +152,7 @@ def run_stage(name: str, workshop: Workshop, plan: Plan) -> Iterator[StageProgre
             recipe = replace(plan.adaptation, seed=plan.adaptation.seed + 1)
             return nla_stages.adaptation(workshop, name, "second_reconstructor", 1, recipe)
         case "improvement":
-            return nla_stages.improvement(workshop, name, "refinement", "reconstructor", plan.improvement)
+            return nla_stages.improvement(workshop, name, "second_refinement", "reconstructor", plan.improvement)
         case "second_improvement":
             recipe = plan.second_improvement
             return nla_stages.improvement(workshop, name, "improvement", "adapted_reconstructor", recipe)
@@ -161,6 +176,7 @@ def build_starter(
         finish_stage(name, workshop, plan, on_progress)
     _side_by_side((("verbalizer",), ("reconstructor", "second_reconstructor")), workshop, plan, on_progress)
     finish_stage("refinement", workshop, plan, on_progress)
+    finish_stage("second_refinement", workshop, plan, on_progress)
     adapting = ("samples", "adapted_reconstructor", "adapted_second_reconstructor")
     _side_by_side((("improvement",), adapting), workshop, plan, on_progress)
     finish_stage("second_improvement", workshop, plan, on_progress)

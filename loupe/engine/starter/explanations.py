@@ -175,6 +175,15 @@ def read_slots(explanation: str) -> Slots:
     )
 
 
+_TELLING = re.compile(r"… (.+?) …|(?:Last token:|It ends on:) (.+?) \(")
+
+
+def telling_spans(explanation: str) -> list[tuple[int, int]]:
+    """Where an explanation quotes the passage and names the last token: few tokens, on which most of the
+    reconstruction hangs."""
+    return [found.span(found.lastindex or 0) for found in _TELLING.finditer(explanation)]
+
+
 def names_in(explanation: str) -> frozenset[str]:
     """Every character name an explanation mentions."""
     return NAMES.intersection(re.findall(r"\w+", explanation))

@@ -22,6 +22,7 @@ from loupe.engine.nla.training.reconstructor import Reconstruction, Reconstructo
 from loupe.engine.nla.training.verbalizer import Prompt, VerbalizerRecipe, blindness, train_verbalizer
 from loupe.engine.nla.verbalizer import Sampling, Verbalizer, load_verbalizer, parse_explanation
 from loupe.engine.starter.corpus import HELD_OUT_SEED
+from loupe.engine.starter.explanations import telling_spans
 from loupe.engine.starter.nla_examples import FIRST_POSITION, as_examples, make_cases
 from loupe.engine.starter.stages import StageProgress, Workshop
 
@@ -95,7 +96,7 @@ def reconstructor(workshop: Workshop, name: str, recipe: ReconstructorRecipe) ->
 def samples(workshop: Workshop, count: int) -> Iterator[StageProgress]:
     """What the refined verbalizer says of `count` activations, one sample each: with all its mistakes."""
     made = Examples.load(workshop.result("examples"))
-    speaker = load_verbalizer(workshop.result("refinement"), dtype="fp32")
+    speaker = load_verbalizer(workshop.result("second_refinement"), dtype="fp32")
     chosen = random.Random(f"samples:{count}").sample(range(len(made)), min(count, len(made)))  # noqa: S311
     texts: list[str] = []
     for start in range(0, len(chosen), 500):
@@ -135,7 +136,7 @@ def verbalizer(workshop: Workshop, name: str, source: str, recipe: VerbalizerRec
     model = _trainable(start.model)
     prompt = prompt_of(words, facts)
     made, held_out = Examples.load(workshop.result("examples")), held_out_examples(workshop, 96)
-    stream = train_verbalizer(model, words, prompt, made, recipe, workshop.checkpoint(name))
+    stream = train_verbalizer(model, words, prompt, made, recipe, workshop.checkpoint(name), telling_spans)
     for step, steps, loss in stream:
         measures = {"loss": loss}
         if step % 250 == 0 or step == steps:

@@ -8,7 +8,7 @@ is blind.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,10 +28,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class VerbalizerRecipe:
+    """Budget and rates. `emphasis` is the weight of tokens that an explanation's `Emphasised` names; others have 1."""
+
     tokens: int = 7_000_000
     tokens_per_step: int = 2_500
     matrix_lr: float = 0.015
     other_lr: float = 2e-3
+    emphasis: float = 1.0
     save_every: int = 300
     seed: int = 2
 
@@ -45,15 +48,19 @@ class Prompt:
     injection_scale: float
 
 
+Emphasised = Callable[[str], list[tuple[int, int]]]  # character ranges of an explanation that matter most
+
+
 def response(explanation: str) -> str:
     """What the verbalizer writes for an explanation, up to the token that ends its turn."""
     return f"<explanation>{explanation}</explanation>"
 
 
 def response_loss(
-    model: PreTrainedModel, prompt: Prompt, responses: list[list[int]], vectors: Float[Tensor, "b d_model"], pad: int
-) -> Float[Tensor, " b"]:
-    """Mean negative log-likelihood of each response, given its activation."""
+    model: PreTrainedModel, prompt: Prompt, responses: list[list[int]], vectors: Float[Tensor, "b d_model"], pad: int,
+    weights: list[list[float]] | None = None,
+) -> Float[Tensor, " b"]:  # fmt: skip
+    """Mean negative log-likelihood of each response, given its activation; a weighted mean with token weights."""
     rows = [[*prompt.ids, *row] for row in responses]
     ids, last = right_padded(rows, pad)
     embedded = model.get_input_embeddings()(ids)
@@ -65,16 +72,26 @@ def response_loss(
         ).logits
     targets = ids[:, len(prompt.ids) :]
     nll = F.cross_entropy(logits.float().transpose(1, 2), targets, reduction="none")
-    counted = torch.arange(len(prompt.ids), ids.shape[1])[None] <= last[:, None]
+    counted = (torch.arange(len(prompt.ids), ids.shape[1])[None] <= last[:, None]).float()
+    for row, given in enumerate(weights or ()):
+        counted[row, : len(given)] = torch.tensor(given)
     return (nll * counted).sum(1) / counted.sum(1)
 
 
 def train_verbalizer(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompt: Prompt, examples: Examples,
-    recipe: VerbalizerRecipe, checkpoint: Path,
+    recipe: VerbalizerRecipe, checkpoint: Path, emphasised: Emphasised | None = None,
 ) -> Iterator[tuple[int, int, float]]:  # fmt: skip
     """Train in place, yielding `(step, steps, loss)`; continues from `checkpoint` if it exists."""
-    rows = [[*row, tokenizer.eos_token_id] for row in tokenizer([response(text) for text in examples.texts]).input_ids]
+    responses = [response(text) for text in examples.texts]
+    encoded = tokenizer(responses, return_offsets_mapping=emphasised is not None)
+    rows = [[*row, tokenizer.eos_token_id] for row in encoded.input_ids]
+    weights = None
+    if emphasised is not None:
+        weights = [
+            [*_weights(offsets, emphasised(text), recipe.emphasis), 1.0]
+            for offsets, text in zip(encoded.offset_mapping, responses, strict=True)
+        ]
     steps = recipe.tokens // recipe.tokens_per_step
     optimizer = Optimizer(model, Schedule(steps, hold=0.4), matrix_lr=recipe.matrix_lr, other_lr=recipe.other_lr)
     first = restore(checkpoint, model, optimizer)
@@ -83,13 +100,20 @@ def train_verbalizer(
     for step, indices in zip(range(steps), order, strict=False):
         if step < first:
             continue
-        per_row = response_loss(model, prompt, [rows[i] for i in indices], examples.vectors[indices], pad)
+        per_row = response_loss(
+            model, prompt, [rows[i] for i in indices], examples.vectors[indices], pad,
+            [weights[i] for i in indices] if weights else None,
+        )  # fmt: skip
         loss = per_row.mean()
         loss.backward()
         optimizer.step(step)
         if (step + 1) % recipe.save_every == 0:
             store(checkpoint, model, optimizer, step + 1)
         yield step + 1, steps, float(loss.detach())
+
+
+def _weights(offsets: list[tuple[int, int]], spans: list[tuple[int, int]], emphasis: float) -> list[float]:
+    return [emphasis if any(start < b and a < end for a, b in spans) else 1.0 for start, end in offsets]
 
 
 @torch.no_grad()
