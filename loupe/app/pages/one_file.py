@@ -64,6 +64,7 @@ SCRIPT = """
 })();
 """
 STYLE = """
+*, *::before, *::after { box-sizing: border-box; }
 body { margin: 0; min-height: 100vh; }
 .titled h1 { font: 600 16px/1.3 var(--ui); color: var(--strong); margin: 0; }
 button.theme { font: inherit; color: var(--text); background: none; border: 1px solid var(--border); border-radius: 8px;
@@ -106,8 +107,8 @@ def _main(document: Document, view: RunView, title: str) -> str:
     )
     legend = f'<div class="legend">{legend_html(scale)}</div>' if scale else ""
     return (
-        f'<main class="page"><div class="left"><section class="panel"><div class="body"><div class="titled"><h1>{title}'
-        f'</h1><div class="facts num">{_facts(document, view)}</div></div></div><div class="strip" role="listbox" '
+        '<main class="page split"><div class="left"><section class="panel"><div class="body"><div class="titled">'
+        f'<h1>{title}</h1><div class="facts num">{_facts(document, view)}</div></div></div><div class="strip" role="listbox" '
         f'tabindex="0" aria-label="Tokens of the text"{start}>{tokens}</div>{legend}'
         f'</section><details class="panel"><summary class="body">All explanations as a table</summary>'
         f'<div class="body">{_table(view)}</div></details></div>'
