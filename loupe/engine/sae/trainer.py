@@ -351,6 +351,16 @@ class TrainingJob:
         return Progress(self.step, self.plan.training.steps, message)
 
 
+def checkpointed_sae(state: TrainingState, name: str) -> SAE:
+    """One SAE of a checkpoint as it stood, for raw activations. Raises BadOption for an unknown name."""
+    run = next((run for run in state.plan.runs if run.name == name), None)
+    if run is None:
+        raise BadOption(f"The checkpoint holds {', '.join(state.tensors)}; it has no SAE named {name}.")
+    learner = Learner(run.name, run.sae, state.plan.settled(run))
+    learner.restore(dict(state.tensors[name]), dict(state.numbers[name]))
+    return learner.finished()
+
+
 def _inputs(run: SAERun, rows: Mapping[HookPoint, Tensor]) -> tuple[Tensor, Tensor]:
     """What an SAE reads and reconstructs; the same tensor where both are the same. Parts lie side by side."""
     x = rows[run.reads[0]] if len(run.reads) == 1 else torch.cat([rows[point] for point in run.reads], dim=1)

@@ -18,10 +18,10 @@ POINT = HookPoint(0)
 
 
 def world(rows: int, seed: int) -> torch.Tensor:
-    """Two of thirty directions in sixteen dimensions, off centre; rows differ by `seed`, the world does not."""
+    """Six of thirty directions in sixteen dimensions, off centre; rows differ by `seed`, the world does not."""
     directions = torch.nn.functional.normalize(torch.randn(30, 16, generator=torch.Generator().manual_seed(0)), dim=1)
     generator = torch.Generator().manual_seed(seed)
-    amounts = torch.rand(rows, 30, generator=generator) * (torch.rand(rows, 30, generator=generator) < 0.07)
+    amounts = torch.rand(rows, 30, generator=generator) * (torch.rand(rows, 30, generator=generator) < 0.2)
     return 3 * amounts @ directions + 1
 
 

@@ -1,6 +1,7 @@
 """Training as a job: it learns, may be interrupted anywhere, is resumed bit by bit, stopped and forked."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -14,10 +15,10 @@ from loupe.engine.sae.config import SAEConfig, TrainingConfig
 from loupe.engine.sae.measures import Measures
 from loupe.engine.sae.plan import SAERun, TrainingPlan, one_sae
 from loupe.engine.sae.stream import MemoryRows
-from loupe.engine.sae.trainer import TrainingJob, WatchedText
+from loupe.engine.sae.trainer import TrainingJob, WatchedText, checkpointed_sae
 from loupe.engine.task import run_here
 from loupe.storage.artefacts import ArtefactStore
-from tests.engine.sae.samples import CASES, configs
+from tests.engine.sae.samples import CASES, configs, run
 
 IN, OUT = HookPoint(1, Site.MLP_IN), HookPoint(1, Site.MLP_OUT)
 TIMES = {"tokens_per_s", "memory"}
@@ -302,3 +303,31 @@ def test_watched_text_shows_its_strongest_features():
     peaks = [max(row) for row in strips[-1].acts]
     assert peaks == sorted(peaks, reverse=True)
     assert peaks[-1] > 0
+
+
+def test_the_sae_of_a_checkpoint_can_be_used_as_it_is(tmp_path):
+    store = ArtefactStore(tmp_path / "artefacts")
+    result, _, saved = train(TrainingJob(plan("topk"), stream()), store)
+    state = read_checkpoint(store.open(saved[-1]["artefact"]).folder)
+    assert same(result, replace(result, saes=(replace(result.saes[0], sae=checkpointed_sae(state, "it")),)))
+    with pytest.raises(BadOption, match="no SAE named other"):
+        checkpointed_sae(state, "other")
+
+
+def test_a_plan_says_what_it_needs_and_a_probe_how_long_it_takes():
+    from loupe.engine.sae.fit import needs_of, probe
+
+    small, large = needs_of(plan("topk")), needs_of(plan("topk", batch_rows=64))
+    weights = sum(weight.numel() for weight in train(TrainingJob(plan("topk"), stream()))[0].saes[0].sae.parameters())
+    assert small.result >= 4 * weights
+    assert small.memory < large.memory
+    rows = stream()
+    rows.restore({"kind": "memory", "seed": 0, "block": 0, "offset": 100})
+    pace, yields = run(probe(plan("topk"), rows, JobContext()))
+    assert yields > 3
+    assert pace.rows_per_s > 0
+    assert pace.seconds == pytest.approx(12 * 32 / pace.rows_per_s)
+    again = stream()
+    again.restore({"kind": "memory", "seed": 0, "block": 0, "offset": 100})
+    left, right = (run(each.next_batch(5))[0][IN] for each in (rows, again))
+    assert torch.equal(left, right)
