@@ -364,3 +364,42 @@ async def test_pairs_and_groups_come_back_from_the_bin(api: httpx.AsyncClient) -
     assert (await api.post(f"{V1}/nla-pairs/mine/restore")).json()["data"]["model"] == "golden-base"
     assert (await api.delete(f"{V1}/model-groups/starter")).status_code == 409
     assert (await api.post(f"{V1}/nla-pairs", json=pair_body("UPPER"))).status_code == 400
+
+
+def save_adapter(folder: Path) -> None:
+    """A random LoRA adapter for the golden base."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+
+    from loupe.engine.models.loading import load_model
+
+    adapted = get_peft_model(load_model(GOLDEN / "base").model, LoraConfig(r=2, target_modules=["q_proj", "down_proj"]))
+    with torch.no_grad():
+        for name, parameter in adapted.named_parameters():
+            if "lora_" in name:
+                parameter.normal_()
+    adapted.save_pretrained(folder)
+
+
+@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")  # peft's own, on saving
+async def test_an_adapter_attached_to_a_group_is_read_through_its_pair(
+    api: httpx.AsyncClient, workspace: Workspace, tmp_path: Path
+) -> None:
+    await asyncio.to_thread(save_adapter, tmp_path / "tuned")
+    await add_golden(api, "base", "av", "ar")
+    added = await api.post(f"{V1}/models", json={"folder": str(tmp_path / "tuned")})
+    assert added.json()["data"]["kind"] == "adapter", added.text
+    await api.post(f"{V1}/nla-pairs", json=pair_body())
+    await api.post(f"{V1}/nla-pairs", json=pair_body("through-tuned", donor="tuned"))
+    await api.post(f"{V1}/model-groups", json={"id": "g", "base": "golden-base", "pairs": ["mine", "through-tuned"]})
+    attached = await api.post(f"{V1}/model-groups/g/donors", json={"model": "tuned"})
+    assert attached.json()["data"]["donors"] == ["tuned"]
+    found = []
+    for model in ("mine", "through-tuned"):
+        id, status = await analysed(api, workspace, model=model, positions="-1")
+        assert status["state"] == "done", status
+        found.append((await api.get(f"{V1}/runs/{id}/result")).json()["data"][0]["norm"])
+    assert found[0] != found[1], "the adapter changes what is read"
+    roles = sorted(part.part.role.value for part in workspace.models.parts)
+    assert roles == ["donor", "model", "reconstructor", "verbalizer"], "everything but the donor is shared"
+    assert (await api.post(f"{V1}/models/tuned/load", json={})).status_code == 409
