@@ -108,8 +108,8 @@ def _main(document: Document, view: RunView, title: str) -> str:
     legend = f'<div class="legend">{legend_html(scale)}</div>' if scale else ""
     return (
         '<main class="page split"><div class="left"><section class="panel"><div class="body"><div class="titled">'
-        f'<h1>{title}</h1><div class="facts num">{_facts(document, view)}</div></div></div><div class="strip" role="listbox" '
-        f'tabindex="0" aria-label="Tokens of the text"{start}>{tokens}</div>{legend}'
+        f'<h1>{title}</h1><div class="facts num">{_facts(document, view)}</div></div></div>'
+        f'<div class="strip" role="listbox" tabindex="0" aria-label="Tokens of the text"{start}>{tokens}</div>{legend}'
         f'</section><details class="panel"><summary class="body">All explanations as a table</summary>'
         f'<div class="body">{_table(view)}</div></details></div>'
         f'<aside class="right panel" aria-label="Explanation">{hint_html()}</aside></main>'
