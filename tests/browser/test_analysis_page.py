@@ -30,7 +30,7 @@ def test_pointing_previews_and_clicking_keeps(visit: Callable[..., Visitor]) -> 
     page.locator("#tok-5").hover()
     expect(head).to_contain_text("token 5 of")
     page.locator("#tok-8").click()
-    expect(head).to_contain_text("locked")
+    expect(head).to_contain_text("kept")
     page.locator("#tok-2").hover()
     expect(head).to_contain_text("token 8 of")
     expect(page).to_have_url(re.compile(r"position=8"))

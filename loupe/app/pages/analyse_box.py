@@ -7,7 +7,7 @@ from nicegui import ui
 
 from loupe.app.errors import ConfirmationNeeded
 from loupe.app.pages.chat_input import FIRST, ChatInput
-from loupe.app.pages.controls import SchemaForm, Segmented, confirmed
+from loupe.app.pages.controls import SchemaForm, Segmented, confirmed, on_enter
 from loupe.app.pages.frame import problem_html, told
 from loupe.app.pages.model_choice import ModelChoice
 from loupe.app.pages.numbers import seconds
@@ -73,8 +73,7 @@ class AnalyseBox:
         self.text = ui.textarea(placeholder=EXAMPLE).props("outlined autogrow rows=2 data-testid=text data-search")
         self.text.props(f'maxlength={limit} aria-label="Text to analyse" spellcheck=false debounce=200')
         self.text.on_value_change(self._text_edited)
-        for keys in ("keydown.ctrl.enter", "keydown.meta.enter"):
-            self.text.on(keys, self.start)
+        on_enter(self.text, self.start)
         self.offer = ui.button("This looks like a chat. Read it as one", icon="forum", color=None).classes("quiet")
         self.offer.props("flat no-caps dense data-testid=read-as-chat").on_click(self._read_as_chat)
         self.offer.visible = False

@@ -5,6 +5,7 @@ from typing import Any
 
 from nicegui import ui
 
+from loupe.app.pages.controls import on_enter
 from loupe.app.pages.frame import problem_html, told
 from loupe.app.services.chats import looks_like_chat, parse_chat
 from loupe.app.services.options import Message
@@ -81,8 +82,7 @@ class ChatInput:
             text.props(f'aria-label="Message" maxlength={self._limit} data-testid=chat-content debounce=200')
             text.on_value_change(lambda _: self._on_change())
             text.on("paste", lambda event: self._pasted(event.args), js_handler=PASTED)
-            for keys in ("keydown.ctrl.enter", "keydown.meta.enter"):
-                text.on(keys, self._on_start)
+            on_enter(text, self._on_start)
             gone = ui.button(icon="close", color=None).classes("icon")
             gone.props('flat round dense aria-label="Remove this message" data-testid=chat-remove')
         row = (who, text)
