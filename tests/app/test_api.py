@@ -18,7 +18,7 @@ from tests.app.fake_hub import COMMIT, FakeHub, serving
 
 
 async def test_success_has_data_and_meta(api: httpx.AsyncClient) -> None:
-    body = (await api.get("/api/v1/models")).json()
+    body = (await api.get("/api/v1/models/starter")).json()
     assert set(body) == {"data", "meta"} and set(body["meta"]) == {"request_id", "timestamp"}
 
 

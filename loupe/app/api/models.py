@@ -9,7 +9,7 @@ from loupe.app.api.context import Author, Here, PathsAllowed, Wanted
 from loupe.app.api.envelope import Page, Reply
 from loupe.app.api.listing import page_from
 from loupe.app.services.catalogue import Kind
-from loupe.app.services.downloads import folder_name
+from loupe.app.services.downloads import folder_name, plan_of
 from loupe.app.services.live_job import LiveJob
 from loupe.app.services.models import entry_json
 from loupe.app.services.options import Dtype
@@ -202,9 +202,7 @@ def accepted(job: LiveJob, seconds: float | None) -> dict[str, Any]:
 
 
 async def _downloading(here: Workspace, repo: str, revision: str, author: str) -> dict[str, Any]:
-    from loupe.app.services.downloads import _plan_of
-
     job = await here.downloads.start(repo, revision, author=author)
-    plan = _plan_of(job.record.request)
+    plan = plan_of(job.record.request)
     about = {"repo": repo, "commit": plan.commit, "total_bytes": plan.total_bytes, "model": folder_name(plan)}
     return accepted(job, here.downloads.estimate(plan.total_bytes)) | about

@@ -76,7 +76,7 @@ class Hub:
     def __init__(self, settings: Settings, token: HubToken | None = None) -> None:
         self.offline = settings.offline
         self.endpoint = settings.hub_url
-        self.token = token or HubToken(Path("none"), settings.hub_token)
+        self.token = token or HubToken(Path("/dev/null"), settings.hub_token)
 
     def plan(self, repo: str, revision: str = "main") -> Plan:
         """Look at a repository without downloading.

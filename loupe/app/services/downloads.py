@@ -42,7 +42,7 @@ class Downloads:
         return None if self._rate is None else round(size / self._rate, 1)
 
     async def _work(self, live: LiveJob) -> dict[str, Any]:
-        plan = _plan_of(live.record.request)
+        plan = plan_of(live.record.request)
         stop = threading.Event()
         live.begin()
         live.report(0, plan.total_bytes, f"fetching {plan.repo} at {plan.commit[:12]}")
@@ -72,6 +72,7 @@ def folder_name(plan: Plan) -> str:
     return f"{plan.repo.replace('/', '--')}@{plan.commit[:12]}"
 
 
-def _plan_of(request: dict[str, Any]) -> Plan:
+def plan_of(request: dict[str, Any]) -> Plan:
+    """The plan that a download's job was accepted with."""
     files = tuple(HubFile(str(name), int(size)) for name, size in request["files"])
     return Plan(request["repo"], request["revision"], request["commit"], files, request.get("licence"))
