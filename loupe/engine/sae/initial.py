@@ -23,7 +23,8 @@ from loupe.engine.sae.losses import naive_codes
 from loupe.engine.sae.sae import SAE
 
 WEISZFELD_STEPS = 20
-SCALE_ROWS = 1024  # rows the encoder's scale is taken from
+SCALE_ROWS = 1024  # rows the encoder's scale is taken from, at most
+SCALE_PRODUCTS = 1 << 30  # multiplications that may take
 
 
 def initialise(
@@ -38,10 +39,11 @@ def initialise(
     _random_directions(sae, training, key)
     _set_biases(sae, training, x, centre)
     yield
+    some = max(64, min(SCALE_ROWS, SCALE_PRODUCTS // (sae.d_sae * sae.d_in)))
     if sae.config.is_transcoder:
-        _regressed_decoder(sae, training, x[:SCALE_ROWS], y[:SCALE_ROWS])
+        _regressed_decoder(sae, training, x[:some], y[:some])
         yield
-    _scale_encoder(sae, training, x[:SCALE_ROWS], y[:SCALE_ROWS])
+    _scale_encoder(sae, training, x[:some], y[:some])
 
 
 def _centre(centring: Centring, rows: Tensor) -> Generator[None, None, Tensor]:

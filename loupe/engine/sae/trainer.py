@@ -42,7 +42,8 @@ from loupe.engine.sae.stream import RowStream
 from loupe.engine.sae.threshold import ThresholdCount
 
 Work = Generator[None, None, Any]
-INITIAL_ELEMENTS = 1 << 28  # of the rows that starting values are taken from, all hook points together
+INITIAL_ELEMENTS = 1 << 24  # of the rows that one SAE's starting values are taken from: what a slice has time for
+KEPT_ELEMENTS = 1 << 27  # of those rows at all hook points together
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +173,8 @@ class TrainingJob:
 
     def _initial_rows(self) -> int:
         training = self.plan.training
-        fits = INITIAL_ELEMENTS // (self.stream.d_in * len(self.plan.points))
+        widest = max(run.sae.d_in for run in self.plan.runs)
+        fits = min(INITIAL_ELEMENTS // widest, KEPT_ELEMENTS // (self.stream.d_in * len(self.plan.points)))
         return max(1, min(training.initial_rows, training.steps * training.batch_rows, fits))
 
     def _restore(self, state: TrainingState) -> None:
