@@ -157,5 +157,5 @@ def test_a_job_that_yields_with_the_model_patched_is_found(shared: Shared, alone
             with torch.no_grad():
                 weight.copy_(kept)
 
-    reply, _ = in_turn(JOBS["analysis"].make(shared), Patches())
-    assert JOBS["analysis"].bits(reply) != alone["analysis"], "the test would not notice a broken rule"
+    _, result = in_turn(Patches(), JOBS["analysis"].make(shared))
+    assert JOBS["analysis"].bits(result) != alone["analysis"], "the test would not notice a broken rule"
