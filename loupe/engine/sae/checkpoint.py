@@ -1,6 +1,6 @@
 """Checkpoints of a training: complete, and refused when they are not what was written.
 
-    <name>.safetensors      every tensor of one SAE's learner: weights, moments, counters
+    sae_N.safetensors       every tensor of one SAE's learner: weights, moments, counters
     state.json              step, stream cursor, plan, the learners' numbers, and the digests of the files beside it
 
 `state.json` is written last and carries a digest of itself, so a torn or altered checkpoint is told from a good one
@@ -41,18 +41,18 @@ class TrainingState:
 
 def write_checkpoint(draft: ArtefactDraft, state: TrainingState) -> None:
     """Fill a draft. The tensors must not change meanwhile."""
-    digests: dict[str, str] = {}
+    files: dict[str, tuple[str, str]] = {}
     for index, (name, tensors) in enumerate(state.tensors.items()):
         file = f"sae_{index}.safetensors"
         save_file(dict(tensors), str(draft.folder / file), metadata={"name": name})
-        digests[file] = _digest(draft.folder / file)
+        files[name] = (file, _digest(draft.folder / file))
     body = {
         "format": FORMAT,
         "step": state.step,
         "plan": state.plan.to_dict(),
         "stream": dict(state.stream),
         "numbers": {name: dict(numbers) for name, numbers in state.numbers.items()},
-        "files": digests,
+        "files": files,
     }
     text = json.dumps(body, sort_keys=True)
     draft.write(STATE, json.dumps({"digest": _digest_of(text.encode()), "body": text}).encode())
@@ -61,10 +61,11 @@ def write_checkpoint(draft: ArtefactDraft, state: TrainingState) -> None:
 def read_checkpoint(folder: Path) -> TrainingState:
     """Read and verify a checkpoint. Raises CorruptFile."""
     body = _body(folder)
-    files = dict(zip(body["numbers"], body["files"].items(), strict=True))
-    tensors = {name: _tensors(folder / file, digest) for name, (file, digest) in files.items()}
     plan = TrainingPlan.from_dict(body["plan"])
-    return TrainingState(plan, body["step"], body["stream"], tensors, body["numbers"])
+    names = [run.name for run in plan.runs]
+    files = {name: body["files"][name] for name in names}  # JSON was sorted by name; the plan's order is what counts
+    tensors = {name: _tensors(folder / file, digest) for name, (file, digest) in files.items()}
+    return TrainingState(plan, body["step"], body["stream"], tensors, {name: body["numbers"][name] for name in names})
 
 
 def newest_usable(folders: Iterable[Path]) -> tuple[TrainingState | None, list[str]]:

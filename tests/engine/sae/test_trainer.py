@@ -131,6 +131,20 @@ def test_several_saes_train_on_one_stream_as_each_would_alone():
     assert torch.equal(together.saes[2].sae.W_dec, alone.saes[0].sae.W_dec)
 
 
+def test_several_saes_are_resumed_each_as_itself(tmp_path):
+    config = plan("topk").runs[0].sae
+    names = ["z", "a", *(f"m{number}" for number in range(9))]  # neither in alphabetical order nor fewer than ten
+    many = TrainingPlan(tuple(SAERun(name, config, (IN,)) for name in names), plan().training)
+    store = ArtefactStore(tmp_path / "artefacts")
+    whole, points, saved = train(TrainingJob(many, stream()), store)
+    state = read_checkpoint(store.open(saved[0]["artefact"]).folder)
+    again, later, _ = train(TrainingJob.resumed(state, stream()))
+    assert [each.run.name for each in again.saes] == names
+    for left, right in zip(whole.saes, again.saes, strict=True):
+        assert torch.equal(left.sae.W_dec, right.sae.W_dec)
+    assert later == [point for point in points if point["step"] > saved[0]["step"]]
+
+
 def test_stopping_keeps_what_was_trained(tmp_path):
     store = ArtefactStore(tmp_path / "artefacts")
     job, saved = TrainingJob(plan(steps=1000), stream(), saves_beside=False), []
