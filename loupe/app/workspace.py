@@ -26,6 +26,7 @@ from loupe.app.services.library import Library
 from loupe.app.services.loads import Loads
 from loupe.app.services.models import Models
 from loupe.app.services.runs import Runs
+from loupe.app.services.saes import Saes
 from loupe.app.services.safekeeping import Safekeeping, safekept
 from loupe.app.services.system import System
 from loupe.app.services.trainings import Trainings
@@ -55,6 +56,7 @@ class Workspace:
     library: Library
     datasets: Datasets
     trainings: Trainings
+    saes: Saes
     hub_token: HubToken
     downloads: Downloads
     system: System
@@ -76,6 +78,7 @@ async def open_workspace(settings: Settings) -> AsyncIterator[Workspace]:
         workspace.bridge.attach()
         await workspace.groups.open()
         await workspace.datasets.with_stories()
+        await workspace.saes.open()
         workspace.library.start_watching()
         workspace.runs.start_sweeping()
         workspace.history.start()
@@ -119,6 +122,7 @@ def _services(settings: Settings, store: Store, safekeeping: Safekeeping | None)
         library=Library(settings, store, engine, catalogue, groups, models, hub),
         datasets=Datasets(settings, store, engine, catalogue, models, jobs),
         trainings=Trainings(store, engine, catalogue, models, jobs, bridge, events),
+        saes=Saes(store, engine, catalogue, models, jobs),
         hub_token=token,
         downloads=Downloads(settings, hub, store.data_dir.models, jobs),
         system=System(settings, store, engine, catalogue, history, jobs.latencies),

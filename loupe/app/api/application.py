@@ -27,6 +27,7 @@ from loupe.app.api import (
     models,
     pairs,
     runs,
+    saes,
     system,
     trainings,
 )
@@ -43,7 +44,7 @@ log = logging.getLogger(__name__)
 PREFIX = "/api/v1"
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
 EVERYTHING = ("/api", "/api/{_rest:path}")
-ROOMS = (analyses, generations, runs, jobs, models, pairs, groups, datasets, trainings, system, health, events)
+ROOMS = (analyses, generations, runs, jobs, models, pairs, groups, datasets, trainings, saes, system, health, events)
 
 
 def build_api(workspace: Workspace | None = None, *, paths_allowed: bool = False) -> FastAPI:
