@@ -1,8 +1,9 @@
 """The event stream as clients meet it: over WebSocket and as server-sent events, resumed, pinged, and left."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 
+import orjson
 import pytest
 
 from loupe.app.api import events as events_api
@@ -116,11 +117,35 @@ async def test_before_the_workspace_is_open_a_socket_is_asked_to_come_back() -> 
 
 
 async def test_a_client_that_vanishes_leaves_no_task_behind(workspace: Workspace) -> None:
-    before = asyncio.all_tasks()
+    def following() -> int:
+        return sum(getattr(task.get_coro(), "__qualname__", "") == "_messages" for task in asyncio.all_tasks())
+
     for _ in range(3):
         async with connected(build_api(workspace), URL) as socket:
             await socket.until("hello")
+            assert following() == 1
     lines = events_api._lines(workspace, 0, None)
     assert await anext(lines)
     await lines.aclose()
-    assert asyncio.all_tasks() == before
+    assert following() == 0
+
+
+async def test_a_reader_that_vanishes_in_the_middle_of_a_reply_stops_it(workspace: Workspace) -> None:
+    gone, body = asyncio.Event(), orjson.dumps({"text": "The fox ran home.", "max_new_tokens": 200, "temperature": 1})
+    asked = iter([{"type": "http.request", "body": body, "more_body": False}])
+
+    async def receive() -> dict[str, object]:
+        for message in asked:
+            return message
+        await gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: MutableMapping[str, object]) -> None:
+        if b"event: text" in bytes(message.get("body", b"")):  # type: ignore[arg-type]  # ASGI's bytes
+            gone.set()
+
+    headers = [(b"accept", b"text/event-stream"), (b"content-type", b"application/json"), (b"host", b"loupe")]
+    scope = {"type": "http", "method": "POST", "path": "/api/v1/generations", "query_string": b"", "headers": headers}
+    await build_api(workspace)({**scope, "asgi": {"version": "3.0", "spec_version": "2.3"}}, receive, send)
+    (live,) = workspace.generations.live
+    assert (await workspace.generations.wait(live.id)).state == "cancelled"

@@ -403,3 +403,9 @@ async def test_an_adapter_attached_to_a_group_is_read_through_its_pair(
     roles = sorted(part.part.role.value for part in workspace.models.parts)
     assert roles == ["donor", "model", "reconstructor", "verbalizer"], "everything but the donor is shared"
     assert (await api.post(f"{V1}/models/tuned/load", json={})).status_code == 409
+
+
+async def test_a_pair_without_its_parts_is_refused_and_the_list_goes_on_working(api: httpx.AsyncClient) -> None:
+    empty = {"id": "empty", "model": "", "verbalizer": "", "reconstructor": ""}
+    assert (await api.post(f"{V1}/nla-pairs", json=empty)).status_code == 404
+    assert (await api.get(f"{V1}/nla-pairs")).status_code == 200

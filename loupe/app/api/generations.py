@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
+import anyio
 import orjson
 from fastapi import APIRouter, Header, Response
 from starlette.responses import StreamingResponse
@@ -58,7 +59,8 @@ async def _lines(generations: Generations, live: LiveReply) -> AsyncIterator[byt
         yield _line("end", live.status())
     finally:
         if live.busy:
-            await generations.cancel(live.id)
+            with anyio.CancelScope(shield=True):  # the client is gone, and with it whatever else is awaited here
+                await generations.cancel(live.id)
 
 
 def _line(name: str, data: dict[str, Any]) -> bytes:

@@ -125,7 +125,7 @@ class Groups:
         """Keep a pair. Raises Conflict for an id that is taken, NotFound for folders that are not there."""
         self._check_new(pair.id, self.pairs())
         if not pair.problem:
-            for folder in pair.folders:
+            for folder in (pair.model, pair.verbalizer, pair.reconstructor, *filter(None, [pair.donor])):
                 self.catalogue.get(folder)
         await self.rows.put(PAIR, pair.id, _body(pair), name=pair.name, author=author)
         self._pairs[pair.id] = pair
