@@ -25,7 +25,7 @@ class L0Controller:
 
     def __init__(self, target: float, steps: int, device: torch.device | str = "cpu") -> None:
         self.target, self.ramp = target, max(1.0, RAMP * steps)
-        self.rate = 10.0 / max(200, steps)  # the slow part has a tenth of the run to act
+        self.rate = 30.0 / max(300, steps)  # the slow part has a thirtieth of the run to act
         self.state = torch.zeros(4, dtype=torch.float64, device=device)  # u, smoothed log L0, its start, steps done
 
     @torch.no_grad()
