@@ -76,8 +76,8 @@ class Settings(BaseSettings):
     memory_limit_mb: int = Field(
         default=0,
         ge=0,
-        description="Device memory Loupe counts on, such as 8192 for an 8 GB profile; 0 means all of it. Of this, or of "
-        "the whole device, 90 % may be filled; work beyond that is refused with numbers.",
+        description="Device memory Loupe counts on, such as 8192 for an 8 GB profile; 0 means all of it. Of this, or "
+        "of the whole device, 90 % may be filled; work beyond that is refused with numbers.",
     )
     model_memory_mb: int = Field(
         default=0,
