@@ -69,7 +69,8 @@ async def serve(options: argparse.Namespace) -> dict[str, Any]:
         )
         app_logging.configure(settings)
         _, guarded = build(settings)
-        server = uvicorn.Server(uvicorn.Config(guarded, port=0, log_config=None, access_log=False))
+        config = uvicorn.Config(guarded, port=0, log_config=None, access_log=False, timeout_keep_alive=600)
+        server = uvicorn.Server(config)
         serving = asyncio.create_task(server.serve())
         while not server.started:  # noqa: ASYNC110 - uvicorn has no event to wait for
             await asyncio.sleep(0.05)
