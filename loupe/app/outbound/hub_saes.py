@@ -90,8 +90,8 @@ class SaeHub(Hub):
             raise HubRefused("Uploading needs a hub token that may write: give one in the library.")
         try:
             with _translated(repo, "main"):
-                if create:
-                    api.create_repo(repo, private=private, exist_ok=True)
+                if create and not api.repo_exists(repo):
+                    api.create_repo(repo, private=private)
                 done: Any = api.upload_folder(
                     repo_id=repo,
                     folder_path=folder,
