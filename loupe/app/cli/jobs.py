@@ -66,7 +66,7 @@ def logs(id: Id, as_json: Json = False) -> None:
 def watch(id: Id, as_json: Json = False) -> None:
     """Follow a job until it has ended; fails when the job failed."""
     with open_client(Settings()) as client:
-        _print(_followed(client, id, quiet=as_json), as_json)
+        _print(followed(client, id, quiet=as_json), as_json)
 
 
 @app.command("pause")
@@ -110,11 +110,12 @@ def _pull(lever: str, id: str, as_json: bool, *, works: bool = False) -> None:
     with open_client(Settings()) as client:
         job = client.post(f"/jobs/{id}/{lever}")["data"]
         if works and not client.remote:
-            job = _followed(client, job["id"], quiet=as_json)
+            job = followed(client, job["id"], quiet=as_json)
         _print(job, as_json)
 
 
-def _followed(client: Client, id: str, *, quiet: bool) -> dict[str, Any]:
+def followed(client: Client, id: str, *, quiet: bool) -> dict[str, Any]:
+    """Show a job's progress until it has ended; its last state. Raises Refused when it failed."""
     with meter(id, quiet=quiet) as bar:
         job = wait_while(
             busy=lambda job: job["state"] in BUSY,

@@ -11,6 +11,7 @@ from loupe.app.cli import (
     analyze,
     backup,
     convert,
+    datasets,
     doctor,
     events,
     generate,
@@ -18,9 +19,11 @@ from loupe.app.cli import (
     jobs,
     models,
     runs,
+    saes,
     serve,
     starter,
     system,
+    train,
 )
 from loupe.app.cli.client import Refused
 from loupe.app.cli.output import print_problem
@@ -44,6 +47,9 @@ app.add_typer(models.app, name="models")
 app.add_typer(groups.pairs, name="pairs")
 app.add_typer(groups.groups, name="groups")
 app.add_typer(runs.app, name="runs")
+app.add_typer(datasets.app, name="datasets")
+app.command("train")(train.train)
+app.add_typer(saes.app, name="saes")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(starter.app, name="starter")
 app.add_typer(system.app, name="system")

@@ -1,0 +1,105 @@
+"""`loupe datasets`: list, show, create, tokenise, delete, restore."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from loupe.app.cli.client import open_client
+from loupe.app.cli.jobs import followed
+from loupe.app.cli.output import out, print_json, print_table
+from loupe.app.plain import plain
+from loupe.app.settings import Settings
+
+app = typer.Typer(help="Texts to train on, and the token rows they are cut into.", no_args_is_help=True)
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Id = Annotated[str, typer.Argument(help="Id from `loupe datasets list`.")]
+
+
+@app.command("list")
+def list_datasets(
+    search: Annotated[str, typer.Option(help="Part of the name.")] = "",
+    deleted: Annotated[bool, typer.Option("--deleted", help="Those in the bin.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Datasets and their token rows."""
+    with open_client(Settings()) as client:
+        rows = client.every("/datasets", search=search, deleted=deleted)
+    if as_json:
+        print_json(rows)
+        return
+    shown = [(row["id"], plain(row["name"]), row["source"], f"{row['documents']:,}", _token_rows(row)) for row in rows]
+    print_table(("id", "name", "source", "documents", "token rows"), shown, empty="There is no dataset.")
+
+
+@app.command("show")
+def show(id: Id, as_json: Json = False) -> None:
+    """Counts, statistics and token rows of a dataset."""
+    with open_client(Settings()) as client:
+        found = client.get(f"/datasets/{id}")["data"]
+    if as_json:
+        print_json(found)
+        return
+    print_table(("", ""), [(name, plain(str(value))) for name, value in found.items()], empty="")
+
+
+@app.command("create")
+def create(
+    path: Annotated[Path, typer.Argument(help="File or folder: txt, jsonl, json, csv, tsv or parquet.")],
+    name: Annotated[str, typer.Option(help="What it is called; unset: as the file.")] = "",
+    column: Annotated[str | None, typer.Option(help="Column of the text or chat.")] = None,
+    split: Annotated[str, typer.Option(help="blank_line, line or file: what separates documents.")] = "blank_line",
+    limit: Annotated[int | None, typer.Option(help="Read at most this many documents.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Make a dataset of files on this machine."""
+    wanted = {"name": name or path.stem, "path": str(path.expanduser().resolve()), "column": column}
+    with open_client(Settings()) as client:
+        begun = client.post("/datasets", {**wanted, "split": split, "limit": limit})["data"]
+        job = followed(client, begun["job_id"], quiet=as_json)
+        made = next(row for row in client.every("/datasets") if row["name"] == wanted["name"])
+    print_json(made) if as_json else out.print(f"[green]{made['id']}[/] {job['message']}")
+
+
+@app.command("tokenise")
+def tokenise(
+    id: Id,
+    model: Annotated[str, typer.Option(help="Model whose tokenizer is used.")] = "starter",
+    mode: Annotated[str, typer.Option(help="pack or window.")] = "pack",
+    max_tokens: Annotated[int, typer.Option(help="Tokens of a row.")] = 128,
+    overlap: Annotated[int, typer.Option(help="Tokens a window repeats.")] = 0,
+    documents: Annotated[int | None, typer.Option(help="Read at most this many documents.")] = None,
+    name: Annotated[str, typer.Option(help="What the rows are called.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Cut a dataset into token rows for one model."""
+    wanted = {"model": model, "mode": mode, "max_tokens": max_tokens, "overlap": overlap, "name": name}
+    with open_client(Settings()) as client:
+        begun = client.post(f"/datasets/{id}/tokenisations", {**wanted, "documents": documents})["data"]
+        followed(client, begun["job_id"], quiet=as_json)
+        made = client.get(f"/datasets/{id}/tokenisations")["data"][0]
+    if as_json:
+        print_json(made)
+        return
+    out.print(f"[green]{made['id']}[/] {made['rows']:,} rows, {made['tokens']:,} tokens")
+
+
+@app.command("delete")
+def delete(id: Id, as_json: Json = False) -> None:
+    """Put a dataset into the bin."""
+    with open_client(Settings()) as client:
+        gone = client.delete(f"/datasets/{id}")["data"]
+    print_json(gone) if as_json else out.print(f"{id} is in the bin; `loupe datasets restore {id}` brings it back")
+
+
+@app.command("restore")
+def restore(id: Id, as_json: Json = False) -> None:
+    """Take a dataset out of the bin."""
+    with open_client(Settings()) as client:
+        back = client.post(f"/datasets/{id}/restore")["data"]
+    print_json(back) if as_json else out.print(f"[green]{id}[/] is back")
+
+
+def _token_rows(row: dict) -> str:
+    cut = [(each["id"], each["rows"], each["options"].get("max_tokens")) for each in row["tokenisations"]]
+    return ", ".join(f"{id} ({rows:,} x {tokens})" for id, rows, tokens in cut)
