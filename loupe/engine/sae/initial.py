@@ -59,7 +59,10 @@ def _centre(centring: Centring, rows: Tensor) -> Generator[None, None, Tensor]:
 
 @torch.no_grad()
 def _mean(rows: Tensor) -> Tensor:
-    return rows.mean(0, dtype=torch.float64).to(rows.dtype)
+    total = sum(
+        (part.sum(0, dtype=torch.float64) for part in rows.split(4096)), rows.new_zeros((), dtype=torch.float64)
+    )
+    return (total / len(rows)).to(rows)
 
 
 @torch.no_grad()

@@ -61,9 +61,10 @@ class Learner:
         _check_rows(x, self.name)
         self.scales = measure_scales(self.config, self.training, x, y)
         yield
-        scaled = x * self.scales.x
-        yield from initialise(self.sae, self.training, scaled, scaled if x is y else y * self.scales.y, self.name)
-        self.sums.centre.copy_((y * self.scales.y).mean(0))
+        scaled_x = x * self.scales.x
+        scaled_y = scaled_x if x is y else y * self.scales.y
+        yield from initialise(self.sae, self.training, scaled_x, scaled_y, self.name)
+        self.sums.centre.copy_(scaled_y.mean(0))
 
     def step(self, x: Float[Tensor, "rows d_in"], y: Float[Tensor, "rows d_out"]) -> Generator[None, None, None]:
         """One optimiser step on raw rows; yields between pieces. Raises BadInput for values that are not finite."""
