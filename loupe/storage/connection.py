@@ -84,4 +84,5 @@ async def connect(database: str, **options: Any) -> PatientConnection:
     """Open a connection; SQLAlchemy gives the options."""
     connection = PatientConnection(lambda: sqlite3.connect(database, **options), iter_chunk_size=64)
     connection._thread.daemon = True  # as SQLAlchemy does: a forgotten connection must not keep the process alive
-    return await connection
+    await connection
+    return connection

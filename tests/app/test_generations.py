@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import httpx
@@ -37,7 +38,7 @@ async def test_a_reply_is_streamed_piece_by_piece(api: httpx.AsyncClient) -> Non
         assert stream.headers["content-type"].startswith("text/event-stream")
         async for line in stream.aiter_lines():
             lines.append(line)
-    for name, data in zip(lines, lines[1:], strict=False):
+    for name, data in pairwise(lines):
         if name == "event: text":
             pieces.append(httpx.Response(200, content=data.removeprefix("data: ")).json()["text"])
     last = httpx.Response(200, content=next(x for x in reversed(lines) if x.startswith("data: "))[6:]).json()

@@ -72,7 +72,7 @@ class CuttingProxy:
             asking.cancel()
 
     def _stripped(self, head: bytes) -> bytes:
-        """The request as the server sees it: without the prefix, one request to a connection, said to come over http."""
+        """The request as the server sees it: without the prefix, one request to a connection."""
         first, *lines = head.removesuffix(END_OF_HEAD).split(b"\r\n")
         method, path, version = first.split(b" ")
         upgrade = any(line.lower().startswith(b"upgrade:") for line in lines)

@@ -207,7 +207,9 @@ def _counted(receive: Receive, headers: Headers, limit_mb: float, door: Door) ->
 def _largest_mb(settings: Settings, scope: Scope) -> float:
     """Files of runs and datasets may be larger than any other body."""
     path = scope["path"]
-    takes_files = path.endswith(("/api/v1/runs/import", "/api/v1/datasets/upload")) or ("/_nicegui/client/" in path and "/upload/" in path)
+    takes_files = path.endswith(("/api/v1/runs/import", "/api/v1/datasets/upload")) or (
+        "/_nicegui/client/" in path and "/upload/" in path
+    )
     return max(settings.max_import_mb, settings.max_body_mb) if takes_files else settings.max_body_mb
 
 

@@ -1,7 +1,7 @@
 """The numbers of this server in Prometheus' text form. Names are stable; a dashboard in `deploy/` draws them."""
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
@@ -11,7 +11,7 @@ from loupe.app.services.system import version
 if TYPE_CHECKING:
     from loupe.app.workspace import Workspace
 
-Labelled = dict[tuple[str, ...], float]
+Labelled = Mapping[Any, float]  # tuples of label values
 
 
 async def prometheus_text(here: "Workspace") -> bytes:
