@@ -79,7 +79,7 @@ class _Collected:
 
 
 def _gauge(name: str, about: str, value: float | Labelled, *labels: str) -> Metric:
-    if not isinstance(value, dict):
+    if not isinstance(value, Mapping):
         return GaugeMetricFamily(name, about, value=value)
     family = GaugeMetricFamily(name, about, labels=list(labels))
     for key, number in value.items():
