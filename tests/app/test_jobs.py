@@ -133,6 +133,18 @@ async def test_the_log_has_what_the_job_and_its_loggers_said_on_whatever_thread(
         await house.jobs.logs("nobody")
 
 
+async def test_a_message_that_only_counts_is_said_once(house: House) -> None:
+    async def counts(live: LiveJob) -> None:
+        for number in range(700):
+            live.report(number, 700, f"explaining, {number} tokens")
+        live.report(700, 700, "saving")
+
+    house.jobs.register(Kind("counts", counts))
+    live = await house.jobs.submit(NewJob(kind="counts", name="n", request={}))
+    await house.jobs.wait(live.id)
+    assert [line.message for line in await house.jobs.logs(live.id)] == ["explaining, 0 tokens", "saving", "done"]
+
+
 async def test_a_paused_job_stands_still_until_it_is_resumed(house: House) -> None:
     house.gate.clear()
     live = await house.submit()

@@ -76,7 +76,7 @@ class LiveJob:
         """Say how far the work is, as often as it likes: others are told at most ten times a second. Any thread."""
         if self._first is None or total != self.total:  # another stage counts other things
             self._first = time.monotonic(), done
-        if message and message != self.message:
+        if message and _stage(message) != _stage(self.message):  # a count that grows is no news
             self.say(message)
         self.done, self.total, self.message = done, total, message or self.message
         self.begin()
@@ -208,6 +208,11 @@ class LiveJob:
                 on_event(event)
 
         return watch
+
+
+def _stage(message: str) -> str:
+    """What a message says beside its numbers."""
+    return "".join(character for character in message if not character.isdigit())
 
 
 class _Told:
