@@ -25,7 +25,7 @@ from loupe.engine.errors import BadPositions, CorruptFile
 
 STORY_SOURCE = "starter"
 TEXTS, OFFSETS, FACTS = "texts.bin", "offsets.npy", "dataset.json"
-_WINDOW = 1 << 22
+_FIRST_WINDOW, _WINDOW = 1 << 14, 1 << 22  # bytes looked at at once: few where hits are near, many where they are rare
 
 
 class Found(NamedTuple):
@@ -112,13 +112,15 @@ class StoredTexts:
 
     def _next(self, wanted: bytes, at: int, stop: int) -> int | None:
         """Where `wanted` comes next; minus the place to go on from when `stop` is reached; None at the end."""
+        window = _FIRST_WINDOW
         while at < len(self._bytes):
             if at >= stop:
                 return -at
-            place = _ascii_lower(self._bytes[at : at + _WINDOW + len(wanted)]).find(wanted)
+            place = _ascii_lower(self._bytes[at : at + window + len(wanted)]).find(wanted)
             if place >= 0:
                 return at + place
-            at += _WINDOW
+            at += window
+            window = min(2 * window, _WINDOW)
         return None
 
     def close(self) -> None:
