@@ -124,11 +124,25 @@ def _add_pages(app: FastAPI, settings: Settings, secret: str, data_dir: DataDir)
     from nicegui import app as nicegui_app
     from nicegui import ui
 
-    from loupe.app.pages import analysis, compare, features, history, library, steering, system, theme, training
+    from loupe.app.pages import (
+        analysis,
+        compare,
+        datasets,
+        features,
+        history,
+        library,
+        steering,
+        system,
+        theme,
+        training,
+        training_form,
+        training_view,
+    )
 
     answer_programs(nicegui_app)
     theme.install(settings.root_path)
-    for room in (analysis, history, compare, library, training, features, steering, system):
+    trainings = (datasets, training, training_form, training_view)  # fixed paths before /training/{id}
+    for room in (analysis, history, compare, library, *trainings, features, steering, system):
         room.register(app)
     ui.run_with(
         app,

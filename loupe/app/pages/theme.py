@@ -8,8 +8,8 @@ from nicegui import app, ui
 from loupe.app.pages.links import link, serve_under
 
 ASSETS_URL = "/assets"
-STYLES = ("loupe", "reading", "runs", "system", "library")
-SCRIPTS = ("loupe", "strip", "compare")
+STYLES = ("loupe", "reading", "runs", "system", "library", "training")
+SCRIPTS = ("loupe", "strip", "compare", "training")
 
 
 def assets_folder() -> Path:

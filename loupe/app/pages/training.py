@@ -1,25 +1,27 @@
-"""Training: sparse autoencoders and NLA pairs of one's own. Says what is coming; nothing here pretends to work."""
+"""`/training`: every training, newest first, live; and how their SAEs compare, sparsity against fidelity."""
+
+import html
+from typing import Any
 
 from fastapi import FastAPI
 from nicegui import ui
 
 from loupe.app.pages.frame import PATIENCE_S, frame, workspace_of
-from loupe.app.pages.outlook import outlook
-from loupe.app.pages.states import Way
+from loupe.app.pages.links import link
+from loupe.app.pages.numbers import seconds, show
+from loupe.app.pages.states import Way, empty_html
+from loupe.app.pages.training_charts import ChartBox
+from loupe.app.plain import plain
+from loupe.app.workspace import Workspace
+from loupe.storage.repos.saes import SaeRecord
 
-COMING = (
-    ("Datasets", "Text from files, the model hub or pasted, cut into tokens, searched and previewed."),
-    (
-        "Sparse autoencoders",
-        "Standard, gated, TopK, BatchTopK, JumpReLU, Matryoshka, transcoders and crosscoders, from any hook point.",
-    ),
-    ("Before the start", "Whether it fits: memory, disk and time, measured by a short probe."),
-    ("While it runs", "Loss, L0, explained variance, dead features and cross-entropy recovered, as live curves."),
-    ("NLA pairs", "A verbalizer and a reconstructor for a model of your own."),
-)
-TODAY = (
-    Way("Read the starter's explanations", "/", "a pair trained by this code, with its held-out scores"),
-    Way("Models and pairs you have", "/library", "their layers, licences and where they came from"),
+LIMIT = 20
+COMPARED = 200
+FOLLOW_S = 1.0
+NUMBERS = (("loss", "Loss"), ("l0", "L0"), ("explained_variance", "Explained variance"), ("dead_share", "Dead"))
+WAYS = (
+    ("New training", "/training/new", "training-new"),
+    ("Datasets", "/training/datasets", "to-datasets"),
 )
 
 
@@ -28,5 +30,146 @@ def register(api: FastAPI) -> None:
 
     @ui.page("/training", response_timeout=PATIENCE_S)
     async def training() -> None:
-        with frame(workspace_of(api), "training", "Training"):
-            outlook("Training", "Find the parts a model is made of, by training dictionaries on it.", COMING, TODAY)
+        workspace = workspace_of(api)
+        with frame(workspace, "training", "Training"):
+            await TrainingList(workspace).build()
+
+
+class TrainingList:
+    """One open page."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+        self.page = 1
+        self._shown = ""
+        self._stale = False
+
+    async def build(self) -> None:
+        """Lay the page out, and follow what happens."""
+        ui.html("Training", tag="h1", sanitize=False).classes("lede")
+        about = "Find the parts a model is made of, by training sparse autoencoders on its activations."
+        ui.html(about, sanitize=False).classes("lede-sub")
+        ways = "".join(
+            f'<a class="quiet-link" href="{link(path)}" data-testid="{mark}">{name}</a>' for name, path, mark in WAYS
+        )
+        ui.html(ways, sanitize=False).classes("crumbs")
+        self.table = ui.html("", sanitize=False).classes("panel scroll")
+        with ui.element("div").classes("turn-page") as self.pager:
+            self._turn("Newer", -1)
+            self._turn("Older", 1)
+        self.compared = ui.element("div").classes("charts")
+        with self.compared:
+            about = "of SAEs on held-out text; up and left is better"
+            self.scatter = ChartBox("compare", "Explained variance against L0", about, is_broad=True)
+        self.table_of_saes = ui.html("", sanitize=False).classes("panel scroll")
+        await self.show()
+        ui.context.client.on_delete(self.workspace.bridge.subscribe("jobs", self._note_change))
+        ui.timer(FOLLOW_S, self._follow, immediate=False)
+
+    async def show(self) -> None:
+        """Read the trainings and draw what has changed."""
+        rows, found = await self.workspace.trainings.list(page=self.page, limit=LIMIT)
+        self.pager.visible = found.has_next or self.page > 1
+        drawn = table_html(rows)
+        if drawn != self._shown:
+            self._shown = drawn
+            self.table.set_content(drawn)
+        await self._compare()
+
+    async def _compare(self) -> None:
+        found = await self.workspace.store.saes.list(limit=COMPARED)
+        judged = [sae for sae in found.items if _score(sae, "l0") is not None and _score(sae, "explained_variance")]
+        self.compared.visible = bool(judged)
+        markup = compare_html(judged) if judged else ""
+        self.table_of_saes.visible = bool(judged)
+        if judged and markup != self.table_of_saes.content:
+            self.table_of_saes.set_content(markup)
+            groups: dict[str, list[list[Any]]] = {}
+            for sae in judged:
+                point = [_score(sae, "l0"), _score(sae, "explained_variance"), plain(sae.name, 60)]
+                groups.setdefault(sae.architecture, []).append(point)
+            what = {"kind": "scatter", "groups": [{"name": n, "points": p} for n, p in sorted(groups.items())]}
+            self.scatter.show(what, f"{len(judged)}", f"{len(judged)} SAEs, listed in the table below")
+
+    def _note_change(self, _: object) -> None:
+        self._stale = True
+
+    async def _follow(self) -> None:
+        if self._stale or any(live.record.kind == "training" for live in self.workspace.jobs.live):
+            self._stale = False
+            await self.show()
+
+    def _turn(self, name: str, by: int) -> None:
+        async def turn() -> None:
+            self.page = max(1, self.page + by)
+            await self.show()
+
+        button = ui.button(name, on_click=turn, color=None).classes("quiet")
+        button.props(f"flat dense no-caps data-testid=trainings-{name.lower()}")
+
+
+def _score(sae: SaeRecord, name: str) -> float | None:
+    return (sae.card or {}).get(name)
+
+
+def table_html(rows: list[dict[str, Any]]) -> str:
+    """The trainings as one table, or where to begin."""
+    if not rows:
+        ways = (
+            Way("Train the first SAE", "/training/new", "on the starter model and its stories, or on your own"),
+            Way("Make a dataset", "/training/datasets", "from pasted text or a file"),
+        )
+        said = empty_html("No training yet", "A training reads a model's activations over a dataset.", ways)
+        return f'<div class="look empty" data-testid="state-empty">{said}</div>'
+    heads = "".join(f"<th>{name}</th>" for name in ("Training", "State", "Progress"))
+    heads += "".join(f'<th class="num">{name}</th>' for _, name in NUMBERS)
+    body = "".join(_row(job) for job in rows)
+    return (
+        f'<table class="history" data-testid="trainings"><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>'
+    )
+
+
+def _row(job: dict[str, Any]) -> str:
+    total, done = job.get("total"), job["done"]
+    bar = f'<progress max="{total}" value="{done}" aria-label="Progress">{done} of {total}</progress>' if total else ""
+    count = f"{done:,} / {total:,}" if total else ""
+    left = f" · {seconds(job['seconds_left'])} left" if "seconds_left" in job else ""
+    error = f'<div class="bad">{html.escape(plain(job["error"]["message"], 200))}</div>' if job.get("error") else ""
+    name = html.escape(plain(job["name"], 80))
+    cells = "".join(f'<td class="num">{_newest(job["latest"], measure)}</td>' for measure, _ in NUMBERS)
+    return (
+        f'<tr data-testid="training-row" data-id="{job["id"]}" data-state="{job["state"]}">'
+        f'<td class="name"><a href="{link("/training/" + job["id"])}"><bdi>{name}</bdi></a>{error}</td>'
+        f'<td><span class="state {job["state"]}">{job["state"]}</span></td>'
+        f'<td class="when">{bar}<span class="num">{count}{left}</span></td>{cells}</tr>'
+    )
+
+
+def _newest(latest: dict[str, dict[str, Any]], measure: str) -> str:
+    known = [float(each[measure]) for each in latest.values() if each.get(measure) is not None]
+    return "<br>".join(show(value) for value in known[:4]) or "–"
+
+
+def compare_html(saes: list[SaeRecord]) -> str:
+    """The judged SAEs as a table: what the scatter shows, in figures."""
+    columns = (
+        ("l0", "L0"), ("explained_variance", "explained variance ↑"), ("ce_recovered", "CE recovered ↑"),
+        ("dead_share", "dead share ↓"),
+    )  # fmt: skip
+    heads = "".join(f'<th class="num">{title}</th>' for _, title in columns)
+    rows = "".join(
+        f'<tr data-testid="compared"><td><bdi>{html.escape(plain(sae.name, 60))}</bdi></td>'
+        f"<td>{html.escape(sae.architecture)}</td><td>{html.escape(', '.join(sae.hook_points))}</td>"
+        f'<td class="num">{sae.d_sae:,}</td>'
+        + "".join(f'<td class="num">{_shown(_score(sae, name))}</td>' for name, _ in columns)
+        + "</tr>"
+        for sae in saes
+    )
+    return (
+        '<table class="history" data-testid="compare-table"><thead><tr><th>SAE</th><th>Architecture</th>'
+        f'<th>Reads</th><th class="num">Latents</th>{heads}</tr></thead><tbody>{rows}</tbody></table>'
+    )
+
+
+def _shown(value: float | None) -> str:
+    return "–" if value is None else show(float(value))

@@ -1,0 +1,98 @@
+// Charts of trainings. The server sends numbers; colours come from the style sheet, so that a change of theme is drawn at once.
+loupe.charts = {
+  drawn: new Map(),
+  colours: {
+    dark: ['#56b4e9', '#e69f00', '#2fbf94', '#cc79a7', '#f0e442', '#ef8a4a', '#8aa9ff'],
+    light: ['#0072b2', '#b45309', '#047857', '#a3477b', '#7a6a00', '#c2410c', '#3b4fb8'],
+  },
+  dashes: ['solid', 'dashed', 'dotted'],
+  short(v) {
+    if (v === 0) return '0';
+    const a = Math.abs(v);
+    return a >= 1e6 || a < 1e-3 ? v.toExponential(1).replace('e+', 'e') : String(Number(v.toPrecision(4)));
+  },
+  escaped: (text) => String(text).replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`),
+  theme() {
+    const style = getComputedStyle(document.body), of = (name) => style.getPropertyValue(name).trim();
+    const dark = document.body.classList.contains('body--dark');
+    return { text: of('--text'), soft: of('--soft'), line: of('--line'), raised: of('--raised'), panel: of('--panel'), pos: of('--pos'), series: this.colours[dark ? 'dark' : 'light'] };
+  },
+  draw(id, what) {
+    const chart = window.getElement && getElement(id)?.chart;
+    if (!chart) { if (document.getElementById('c' + id)) setTimeout(() => this.draw(id, what), 40); return; }
+    this.drawn.set(id, what);
+    chart.setOption(this[what.kind](what, this.theme()), { notMerge: true });
+  },
+  redraw() {
+    for (const [id, what] of this.drawn) document.getElementById('c' + id) ? this.draw(id, what) : this.drawn.delete(id);
+  },
+  axis(t, more) {
+    return {
+      axisLine: { lineStyle: { color: t.soft } }, axisTick: { show: false }, splitLine: { lineStyle: { color: t.line } },
+      axisLabel: { color: t.soft, fontSize: 11, hideOverlap: true, formatter: (v) => this.short(v) },
+      nameTextStyle: { color: t.soft, fontSize: 11 }, ...more,
+    };
+  },
+  tip(t, more) {
+    return { backgroundColor: t.raised, borderColor: t.line, textStyle: { color: t.text, fontSize: 12 }, confine: true, ...more };
+  },
+  smoothed(points, weight) {
+    let last = 0, mass = 0;
+    return points.map(([x, y]) => {
+      last = last * weight + (1 - weight) * y;
+      mass = mass * weight + (1 - weight);
+      return [x, last / mass];
+    });
+  },
+  lines(what, t) {
+    const series = [];
+    for (const each of what.series) {
+      const points = what.log ? each.points.filter((p) => p[1] > 0) : each.points;
+      const colour = each.role === 'target' ? t.soft : t.series[each.colour % t.series.length];
+      const look = { type: 'line', name: each.name, showSymbol: each.role === 'judged' || points.length < 2, symbol: each.role === 'judged' ? 'diamond' : 'circle', symbolSize: 7, animation: false, itemStyle: { color: colour }, emphasis: { disabled: true } };
+      const stroke = { color: colour, width: each.other ? 1.2 : 1.8, type: each.role === 'target' ? 'dashed' : each.other ? 'dotted' : this.dashes[Math.floor(each.colour / t.series.length) % 3] };
+      const smooth = what.smooth > 0 && each.role === 'curve' && points.length > 2;
+      if (smooth) series.push({ ...look, data: points, lineStyle: { ...stroke, opacity: 0.25, width: 1 }, tooltip: { show: false }, silent: true });
+      series.push({ ...look, data: smooth ? this.smoothed(points, what.smooth) : points, lineStyle: stroke });
+    }
+    const names = new Set(series.map((s) => s.name));
+    return {
+      animation: false, series,
+      grid: { left: 8, right: 16, top: names.size > 1 ? 30 : 12, bottom: 24, containLabel: true },
+      legend: names.size > 1 ? { type: 'scroll', top: 0, textStyle: { color: t.text, fontSize: 11 }, pageTextStyle: { color: t.text }, itemHeight: 8 } : undefined,
+      tooltip: this.tip(t, { trigger: 'axis', axisPointer: { lineStyle: { color: t.soft } }, valueFormatter: (v) => this.short(v) }),
+      xAxis: this.axis(t, { type: 'value', name: what.x, nameLocation: 'middle', nameGap: 22, min: 0, max: 'dataMax', splitLine: { show: false } }),
+      yAxis: this.axis(t, { type: what.log ? 'log' : 'value', scale: true }),
+    };
+  },
+  heat(what, t) {
+    const most = Math.max(1, ...what.cells.map((c) => c[2]));
+    return {
+      animation: false,
+      grid: { left: 8, right: 60, top: 10, bottom: 24, containLabel: true },
+      tooltip: this.tip(t, { formatter: (p) => `step ${what.steps[p.value[0]]}: ${p.value[2]} latents, ${what.bins[p.value[1]]}` }),
+      xAxis: this.axis(t, { type: 'category', data: what.steps, name: 'step', nameLocation: 'middle', nameGap: 22, axisLabel: { color: t.soft, fontSize: 11, hideOverlap: true } }),
+      yAxis: this.axis(t, { type: 'category', data: what.bins, axisLabel: { color: t.soft, fontSize: 11, interval: (i) => i === 0 || (i - 1) % 4 === 0 } }),
+      visualMap: { min: 0, max: most, calculable: false, orient: 'vertical', right: 4, top: 'middle', itemHeight: 90, itemWidth: 10, text: [String(most), '0'], textStyle: { color: t.soft, fontSize: 11 }, inRange: { color: [t.panel, `rgb(${t.pos.split(' ').join(',')})`] } },
+      series: [{ type: 'heatmap', data: what.cells, progressive: 0, emphasis: { disabled: true } }],
+    };
+  },
+  scatter(what, t) {
+    const shapes = ['circle', 'diamond', 'triangle', 'rect', 'pin'];
+    return {
+      animation: false,
+      grid: { left: 8, right: 24, top: 34, bottom: 26, containLabel: true },
+      legend: { type: 'scroll', top: 0, textStyle: { color: t.text, fontSize: 11 }, pageTextStyle: { color: t.text } },
+      tooltip: this.tip(t, { formatter: (p) => p.marker + this.escaped(p.value[2]) + `<br>L0 ${this.short(p.value[0])}, explained variance ${this.short(p.value[1])}` }),
+      xAxis: this.axis(t, { type: 'value', name: 'L0', nameLocation: 'middle', nameGap: 24, scale: true }),
+      yAxis: this.axis(t, { type: 'value', scale: true }),
+      series: what.groups.map((group, i) => ({ type: 'scatter', name: group.name, symbol: shapes[i % shapes.length], symbolSize: 11, itemStyle: { color: t.series[i % t.series.length] }, data: group.points })),
+    };
+  },
+};
+document.addEventListener('DOMContentLoaded', () => {
+  new MutationObserver(() => {
+    const dark = document.body.classList.contains('body--dark');
+    if (dark !== loupe.charts.dark) { loupe.charts.dark = dark; loupe.charts.redraw(); }
+  }).observe(document.body, { attributes: true, attributeFilter: ['class'] });
+});

@@ -1,0 +1,57 @@
+"""From a pasted text to a training that is watched, paused, resumed and saved, all with the mouse and the keyboard."""
+
+from collections.abc import Callable
+
+from playwright.sync_api import expect
+
+from tests.browser.conftest import Visitor
+
+TEXT = "\n\n".join(
+    f"The {animal} ran over hill number {n} and looked at the moon." for n in range(60) for animal in ("fox", "owl")
+)
+
+ADVANCED = {"log-interval": "2", "initial-rows": "64", "threshold-rows": "64", "buffer-rows": "512"}
+
+
+def test_a_pasted_text_becomes_a_training_that_is_paused_resumed_and_saved(visit: Callable[..., Visitor]) -> None:
+    page = visit().open("/training/datasets")
+    page.get_by_test_id("dataset-name").fill("Hills <b>bold</b>")
+    page.get_by_test_id("dataset-text").fill(TEXT)
+    page.get_by_test_id("dataset-make").click()
+    expect(page.get_by_test_id("dataset-title")).to_have_text("Hills <b>bold</b>")
+    page.get_by_test_id("documents-search").fill("hill number 7 ")
+    expect(page.get_by_test_id("document")).to_have_count(2)
+
+    page.get_by_test_id("cut-max-tokens").fill("32")
+    page.get_by_test_id("cut-preview").click()
+    expect(page.get_by_test_id("token-preview-rows")).to_contain_text("fox")
+    page.get_by_test_id("cut-go").click()
+    page.get_by_test_id("train-on").click()
+    page.wait_for_url("**/training/new?tokens=*")
+
+    page.get_by_test_id("train-d-sae").fill("24")
+    page.get_by_test_id("train-k").fill("30")
+    page.get_by_test_id("train-steps").fill("100000")
+    page.get_by_test_id("train-batch-rows").fill("32")
+    page.get_by_test_id("train-advanced").click()
+    for name, value in ADVANCED.items():
+        page.get_by_test_id(f"train-{name}").fill(value)
+    page.get_by_test_id("train-start").click()
+    expect(page.get_by_test_id("train-problem")).to_contain_text("k = 30")
+    page.get_by_test_id("train-k").fill("4")
+    page.get_by_test_id("train-start").click()
+
+    page.get_by_test_id("training-name").wait_for()
+    expect(page.locator("[data-testid=training-now] [data-measure=loss]")).to_contain_text(".")
+    chart = page.get_by_test_id("chart-loss")
+    expect(chart.get_by_role("img")).not_to_have_attribute("aria-label", "Loss: no point yet")
+    expect(chart.locator("canvas")).to_be_visible()
+    page.get_by_test_id("training-pause").click()
+    expect(page.get_by_test_id("training-state")).to_have_text("paused")
+    page.get_by_test_id("training-resume").click()
+    expect(page.get_by_test_id("training-state")).to_have_text("running")
+    page.get_by_test_id("training-save").click()
+    expect(page.get_by_test_id("checkpoint").first).to_be_visible()
+    page.get_by_test_id("training-stop").click()
+    expect(page.get_by_test_id("training-state")).to_have_text("done")
+    expect(page.get_by_test_id("training-sae")).to_contain_text("24 latents")
