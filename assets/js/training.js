@@ -50,16 +50,17 @@ loupe.charts = {
       const points = what.log ? each.points.filter((p) => p[1] > 0) : each.points;
       const colour = each.role === 'target' ? t.soft : t.series[each.colour % t.series.length];
       const look = { type: 'line', name: each.name, showSymbol: each.role === 'judged' || points.length < 2, symbol: each.role === 'judged' ? 'diamond' : 'circle', symbolSize: 7, animation: false, itemStyle: { color: colour }, emphasis: { disabled: true } };
-      const stroke = { color: colour, width: each.other ? 1.2 : 1.8, type: each.role === 'target' ? 'dashed' : each.other ? 'dotted' : this.dashes[Math.floor(each.colour / t.series.length) % 3] };
+      const stroke = { color: colour, width: each.other ? 1.2 : 1.8, opacity: each.role === 'judged' ? 0.5 : 1, type: each.role === 'target' ? 'dashed' : each.other ? 'dotted' : this.dashes[Math.floor(each.colour / t.series.length) % 3] };
       const smooth = what.smooth > 0 && each.role === 'curve' && points.length > 2;
       if (smooth) series.push({ ...look, data: points, lineStyle: { ...stroke, opacity: 0.25, width: 1 }, tooltip: { show: false }, silent: true });
       series.push({ ...look, data: smooth ? this.smoothed(points, what.smooth) : points, lineStyle: stroke });
     }
-    const names = new Set(series.map((s) => s.name));
+    const curves = what.series.filter((s) => s.role === 'curve');
+    const names = new Set((curves.length ? curves : what.series).map((s) => s.name));
     return {
       animation: false, series,
-      grid: { left: 8, right: 16, top: names.size > 1 ? 30 : 12, bottom: 24, containLabel: true },
-      legend: names.size > 1 ? { type: 'scroll', top: 0, textStyle: { color: t.text, fontSize: 11 }, pageTextStyle: { color: t.text }, itemHeight: 8 } : undefined,
+      grid: { left: 8, right: 16, top: names.size > 1 ? 36 : 12, bottom: 24, containLabel: true },
+      legend: names.size > 1 ? { type: 'scroll', top: 4, data: [...names], textStyle: { color: t.text, fontSize: 11, width: 120, overflow: 'truncate' }, pageTextStyle: { color: t.text }, itemHeight: 8 } : undefined,
       tooltip: this.tip(t, { trigger: 'axis', axisPointer: { lineStyle: { color: t.soft } }, valueFormatter: (v) => this.short(v) }),
       xAxis: this.axis(t, { type: 'value', name: what.x, nameLocation: 'middle', nameGap: 22, min: 0, max: 'dataMax', splitLine: { show: false } }),
       yAxis: this.axis(t, { type: what.log ? 'log' : 'value', scale: true }),
@@ -72,7 +73,7 @@ loupe.charts = {
       grid: { left: 8, right: 60, top: 10, bottom: 24, containLabel: true },
       tooltip: this.tip(t, { formatter: (p) => `step ${what.steps[p.value[0]]}: ${p.value[2]} latents, ${what.bins[p.value[1]]}` }),
       xAxis: this.axis(t, { type: 'category', data: what.steps, name: 'step', nameLocation: 'middle', nameGap: 22, axisLabel: { color: t.soft, fontSize: 11, hideOverlap: true } }),
-      yAxis: this.axis(t, { type: 'category', data: what.bins, axisLabel: { color: t.soft, fontSize: 11, interval: (i) => i === 0 || (i - 1) % 4 === 0 } }),
+      yAxis: this.axis(t, { type: 'category', data: what.bins, axisLabel: { color: t.soft, fontSize: 11, interval: (i, name) => name === 'never' || /e-?\d(\.5)?$/.test(name) } }),
       visualMap: { min: 0, max: most, calculable: false, orient: 'vertical', right: 4, top: 'middle', itemHeight: 90, itemWidth: 10, text: [String(most), '0'], textStyle: { color: t.soft, fontSize: 11 }, inRange: { color: [t.panel, `rgb(${t.pos.split(' ').join(',')})`] } },
       series: [{ type: 'heatmap', data: what.cells, progressive: 0, emphasis: { disabled: true } }],
     };

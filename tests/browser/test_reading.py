@@ -26,7 +26,7 @@ def drag(page: Page, first: int, last: int) -> None:
 def test_every_noun_has_its_page_and_says_where_one_is(visit: Callable[..., Visitor]) -> None:
     page = visit().open("/training")
     expect(page.get_by_test_id("nav-training")).to_have_attribute("aria-current", "page")
-    expect(page.get_by_test_id("works-today")).to_contain_text("What works today")
+    expect(page.get_by_test_id("training-new")).to_be_visible()
     for noun in ("features", "steering"):
         page.get_by_test_id(f"nav-{noun}").click()
         expect(page.get_by_test_id(f"nav-{noun}")).to_have_attribute("aria-current", "page")

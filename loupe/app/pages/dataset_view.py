@@ -59,7 +59,7 @@ class DatasetView:
 
     def _cutting(self) -> None:
         models = {e.id: plain(e.id, 40) for e in self.workspace.catalogue.entries() if e.kind is Kind.MODEL}
-        with ui.expansion("Cut into token rows", value=True).props("data-testid=tokenise").classes("wide"):
+        with ui.expansion("Cut into token rows", value=True).props("data-testid=tokenise"):
             with ui.element("div").classes("train-form"):
                 self.model = ui.select(models, value=next(iter(models), STARTER), label="For the model")
                 self.model.props("outlined dense options-dense data-testid=cut-model")

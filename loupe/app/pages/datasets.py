@@ -175,10 +175,8 @@ class DatasetsPage:
         self.shown.set_content("")
         self.name.set_value("")
         self.text.set_value("")
-        newest = (await self.workspace.store.datasets.list(limit=1)).items
         await self.show()
-        if newest:
-            await self._open(newest[0].id)
+        await self._open(live.result["dataset"])
 
     def _fail(self, sentence: str) -> None:
         self.shown.set_content(f'<div class="look failed" role="alert">{html.escape(plain(sentence, 600))}</div>')
@@ -190,9 +188,7 @@ def list_html(records: Any, rows: dict[str, list[TokenisationRecord]]) -> str:
         return (
             '<p class="pad soft" data-testid="datasets-empty">No dataset yet. Paste a text below, or take a file.</p>'
         )
-    heads = (
-        '<th>Dataset</th><th>From</th><th class="num">Documents</th><th class="num">Characters</th><th>Token rows</th>'
-    )
+    heads = '<th>Dataset</th><th>From</th><th class="num">Documents</th><th class="num">Characters</th>'
     body = "".join(_row(each, rows.get(each.id, [])) for each in records)
     head = f"<thead><tr>{heads}<th>Token rows</th><th></th></tr></thead>"
     return f'<table class="history" data-testid="datasets">{head}<tbody>{body}</tbody></table>'

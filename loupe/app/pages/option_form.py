@@ -10,6 +10,8 @@ from nicegui import ui
 
 from loupe.engine.errors import BadOption
 
+ENDLESS = 2**53  # a limit beyond this is the number format's, and says nothing
+
 
 class OptionForm:
     """Controls for options; `values()` are those that differ from their defaults."""
@@ -49,7 +51,7 @@ class OptionForm:
 
 def _control(fact: Mapping[str, Any]) -> Any:
     label = fact["name"].replace("_", " ").replace("l0", "L0").replace("lr", "learning rate")
-    label = label[0].upper() + label[1:]
+    label = label if len(label) == 1 else label[0].upper() + label[1:]
     default, kinds = fact["default"], fact["kinds"]
     if "bool" in kinds:
         if "none" in kinds:
@@ -71,7 +73,7 @@ def _control(fact: Mapping[str, Any]) -> Any:
 def _range(fact: Mapping[str, Any]) -> str:
     low, high, above = fact["low"], fact["high"], fact["above"]
     lower = f"above {above:g}" if above is not None else f"from {low:g}" if low is not None else ""
-    upper = f"to {high:g}" if high is not None else ""
+    upper = f"to {high:,}" if high is not None and high < ENDLESS else ""
     return " ".join(filter(None, (lower, upper, fact["unit"])))
 
 

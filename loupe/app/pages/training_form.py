@@ -30,7 +30,7 @@ SITES = {
     "mlp_out": "MLP's output",
 }  # fmt: skip
 TRANSCODERS = ("transcoder", "skip_transcoder")
-SAE_OPTIONS = ("k", "prefixes", "activation", "apply_b_dec_to_input")
+SAE_OPTIONS = ("k", "prefixes", "activation")
 FIRST = ("steps", "batch_rows", "lr", "l0_target", "l1_coefficient", "seed")
 REQUEST = (
     "buffer_rows", "held_out", "evaluation_rows", "drop_special", "drop_first", "drop_outliers", "keep_checkpoints",
@@ -70,11 +70,12 @@ class TrainingForm:
             self._what(options, tokens)
         with self._panel("How"), ui.element("div").classes("train-form"):
             self.how = OptionForm(options["training"], FIRST, "train-")
-        folded = ui.expansion("Advanced").classes("panel wide").props("data-testid=train-advanced")
+        folded = ui.expansion("Advanced").classes("panel").props("data-testid=train-advanced")
         with folded, ui.element("div").classes("train-form body"):
             rest = [fact["name"] for fact in options["training"] if fact["name"] not in FIRST]
             self.request = SchemaForm(TrainingRequest, REQUEST, prefix="train-")
             self.advanced = OptionForm(options["training"], rest, "train-")
+            self.more = OptionForm(options["sae"], ("apply_b_dec_to_input",), "train-")
         self._end()
         self._show_options()
 
@@ -149,7 +150,7 @@ class TrainingForm:
             raise BadOption("The number of latents is missing.")
         sae = {
             "architecture": kind, "d_sae": int(self.width.value), "reads": reads, "writes": writes,
-            "options": self.sae.values(),
+            "options": self.sae.values() | self.more.values(),
         }  # fmt: skip
         text = (self.watched.value or "").strip()
         return TrainingRequest.model_validate(
