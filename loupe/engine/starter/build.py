@@ -55,7 +55,7 @@ class Plan:
         default_factory=lambda: VerbalizerRecipe(tokens=3_750_000, matrix_lr=0.012, seed=21)
     )
     second_refinement: VerbalizerRecipe = field(
-        default_factory=lambda: VerbalizerRecipe(tokens=6_000_000, matrix_lr=0.012, emphasis=3.0, seed=22)
+        default_factory=lambda: VerbalizerRecipe(tokens=4_000_000, matrix_lr=0.012, emphasis=3.0, seed=22)
     )
     samples: int = 12_000
     adaptation: ReconstructorRecipe = field(
