@@ -10,7 +10,7 @@ TEXT = "\n\n".join(
     f"The {animal} ran over hill number {n} and looked at the moon." for n in range(60) for animal in ("fox", "owl")
 )
 
-ADVANCED = {"log-interval": "2", "initial-rows": "64", "threshold-rows": "64", "buffer-rows": "512"}
+ADVANCED = {"log-interval": "2", "initial-rows": "64", "threshold-rows": "64", "buffer-rows": "4096"}
 
 
 def test_a_pasted_text_becomes_a_training_that_is_paused_resumed_and_saved(visit: Callable[..., Visitor]) -> None:
