@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Query, Response
 from pydantic import BaseModel
 
-from loupe.app.api.context import Author, Here, PathsAllowed, Wanted
+from loupe.app.api.context import Author, Confirm, Here, PathsAllowed, Wanted
 from loupe.app.api.envelope import Page, Reply
 from loupe.app.api.listing import page_from
 from loupe.app.services.options import AnalysisOptions
@@ -59,6 +59,6 @@ async def read(id: str, here: Here, after: After = None) -> Reply[dict[str, Any]
 
 
 @router.post("/{id}/cancel")
-async def cancel(id: str, here: Here) -> Reply[dict[str, Any]]:
+async def cancel(id: str, here: Here, author: Author, confirm: Confirm = False) -> Reply[dict[str, Any]]:
     """Stop within one decode step. Positions that are finished stay readable until the server stops."""
-    return Reply(data=(await here.analyses.cancel(id)).status())
+    return Reply(data=(await here.analyses.cancel(id, by=author, confirm=confirm)).status())

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import Depends
+from fastapi import Depends, Query
 from starlette.requests import HTTPConnection
 
 from loupe.app.api.listing import Listing, Wanted
@@ -32,5 +32,6 @@ def author(request: HTTPConnection) -> str:
 Here = Annotated[Workspace, Depends(workspace)]
 PathsAllowed = Annotated[bool, Depends(paths_allowed)]
 Author = Annotated[str, Depends(author)]
+Confirm = Annotated[bool, Query(description="Meant, although it is another person's work.")]
 
-__all__ = ["Author", "Here", "Listing", "PathsAllowed", "Wanted"]
+__all__ = ["Author", "Confirm", "Here", "Listing", "PathsAllowed", "Wanted"]

@@ -8,7 +8,7 @@ import orjson
 from fastapi import APIRouter, Header, Response
 from starlette.responses import StreamingResponse
 
-from loupe.app.api.context import Here, PathsAllowed
+from loupe.app.api.context import Author, Confirm, Here, PathsAllowed
 from loupe.app.api.envelope import Reply
 from loupe.app.services.generation import Generations, LiveReply
 from loupe.app.services.options import GenerationOptions
@@ -23,6 +23,7 @@ async def start(
     options: GenerationOptions,
     here: Here,
     paths: PathsAllowed,
+    author: Author,
     response: Response,
     accept: Annotated[str, Header(description="`text/event-stream` to read it while it is written.")] = "*/*",
 ) -> Any:
@@ -30,7 +31,7 @@ async def start(
 
     Closing the stream cancels the generation; one that was started without it goes on by itself.
     """
-    live = await here.generations.start(options, paths_allowed=paths)
+    live = await here.generations.start(options, paths_allowed=paths, author=author)
     location = f"/api/v1/generations/{live.id}"
     if STREAM in accept:
         headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no", "Location": location}
@@ -46,9 +47,9 @@ async def read(id: str, here: Here) -> Reply[dict[str, Any]]:
 
 
 @router.post("/{id}/cancel")
-async def cancel(id: str, here: Here) -> Reply[dict[str, Any]]:
+async def cancel(id: str, here: Here, author: Author, confirm: Confirm = False) -> Reply[dict[str, Any]]:
     """Stop within one token; what was written stays readable."""
-    return Reply(data=(await here.generations.cancel(id)).status())
+    return Reply(data=(await here.generations.cancel(id, by=author, confirm=confirm)).status())
 
 
 async def _lines(generations: Generations, live: LiveReply) -> AsyncIterator[bytes]:

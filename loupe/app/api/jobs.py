@@ -5,14 +5,12 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict
 
-from loupe.app.api.context import Author, Here, Wanted
+from loupe.app.api.context import Author, Confirm, Here, Wanted
 from loupe.app.api.envelope import Page, Reply, page_of
 from loupe.app.services.job_view import line_json
 from loupe.engine.errors import BadOption
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
-
-Confirm = Annotated[bool, Query(description="Meant, although it is another person's work.")]
 
 
 class Change(BaseModel):

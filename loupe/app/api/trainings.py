@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from loupe.app.api.context import Author, Here, Wanted
+from loupe.app.api.context import Author, Confirm, Here, Wanted
 from loupe.app.api.datasets import Begun, begun
 from loupe.app.api.envelope import Page, Reply, page_of
 from loupe.app.services.training_request import TrainingRequest
@@ -14,8 +14,6 @@ from loupe.app.services.trainings import checkpoint_json
 from loupe.engine.errors import BadOption
 
 router = APIRouter(prefix="/trainings", tags=["trainings"])
-
-Confirm = Annotated[bool, Query(description="Meant, although it is another person's work.")]
 
 
 class Fork(BaseModel):
