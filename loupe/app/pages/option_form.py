@@ -65,7 +65,7 @@ def _control(fact: Mapping[str, Any]) -> Any:
     if _is_tuple(fact):
         return ui.input(label, value=_as_text(default)).props("dense outlined")
     whole = "float" not in kinds
-    number = ui.number(label, value=default, step=1 if whole else "any", precision=0 if whole else None, format="%g")
+    number = ui.number(label, value=default, step=1 if whole else None, precision=0 if whole else None, format="%g")
     unset = ' stack-label placeholder="by default"' if default is None else ""
     return number.props(f'dense outlined hint="{_range(fact)}"{unset}')
 
