@@ -11,7 +11,8 @@ import time
 from collections.abc import Generator
 from pathlib import Path
 
-COMMAND = (sys.executable, "-m", "loupe.engine.sae.warming")
+# Not with -m: as `__main__` this would be a second module, whose note that it is the child nobody else sees.
+COMMAND = (sys.executable, "-c", "from loupe.engine.sae.warming import main; main()")
 PAUSE_S = 0.02
 KINDS = ("topk", "batchtopk", "matryoshka")
 _state = {"ready": False}
@@ -59,7 +60,3 @@ def main() -> None:
         for work in (learner.initialise(rows, rows), learner.step(rows, rows)):
             for _ in work:
                 pass
-
-
-if __name__ == "__main__":
-    main()
