@@ -58,6 +58,8 @@ class ConfirmationNeeded(Conflict):
 class StillUsed(ConfirmationNeeded):
     """Something depends on it, and nobody said that it may go all the same; `details` has what."""
 
+    code = "still_used"
+
 
 class NotReady(AppError):
     """The engine or a model is still loading."""

@@ -110,7 +110,8 @@ async def test_a_model_is_previewed_and_downloaded(make_settings: Callable[..., 
                 plan = (await api.post("/api/v1/models/preview", json={"repo": "lab/tiny"})).json()["data"]
                 accepted = await api.post("/api/v1/models/download", json={"repo": "lab/tiny"})
                 job = (await workspace.jobs.wait(accepted.json()["data"]["job_id"])).id
-                status = (await api.get(f"/api/v1/jobs/{job}")).json()["data"] | accepted.json()["data"]
+                status = (await api.get(f"/api/v1/jobs/{job}")).json()["data"]
+                status = accepted.json()["data"] | status
                 rows = {row["id"]: row for row in (await api.get("/api/v1/models")).json()["data"]}
     assert plan["commit"] == COMMIT and {f["name"] for f in plan["files"]} == set(files)
     assert (accepted.status_code, status["state"]) == (202, "done")

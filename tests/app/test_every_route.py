@@ -24,7 +24,7 @@ V1 = {id: each for id, each in OPERATIONS.items() if each[1].startswith(PREFIX)}
 # Where the answer is not one thing in an envelope but a file or a stream.
 UNWRAPPED = re.compile(r"/events$|/result$|/export|/diagnostics$|\.(json|html|csv)$")
 # Lists that only grow at their end, or have a bound of their own: read with `after` or `last` instead of pages.
-UNPAGED = {"jobs_logs", "system_history"}
+UNPAGED = {"jobs_logs", "system_history", "datasets_tokenisations", "trainings_checkpoints", "datasets_preview_tokens"}
 ERROR = {"$ref": "#/components/schemas/ErrorReply"}
 
 

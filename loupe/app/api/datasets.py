@@ -14,10 +14,12 @@ router = APIRouter(prefix="/datasets", tags=["datasets"])
 
 
 class Begun(BaseModel):
-    """Work that was accepted: the job that does it."""
+    """Work that was accepted: the job that does it, under both names; how long it takes is not known beforehand."""
 
+    id: str
     job_id: str
     state: str
+    estimated_seconds: float | None = None
 
 
 class NewName(BaseModel):
@@ -30,7 +32,7 @@ class NewName(BaseModel):
 
 def begun(live: LiveJob) -> Reply[Begun]:
     """The answer to accepted work."""
-    return Reply(data=Begun(job_id=live.id, state=str(live.state)))
+    return Reply(data=Begun(id=live.id, job_id=live.id, state=str(live.state)))
 
 
 @router.get("")

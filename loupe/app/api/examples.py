@@ -13,7 +13,26 @@ _PAIR = {
 _GROUP = {"id": "gemma", "name": "Gemma", "base": "lab--gemma@1f2e3d4c5b6a", "pairs": ["gemma-l20"]}
 _GROUP_FILE = {"groups": [{"id": "gemma", "base_model": "lab/gemma", "models": []}]}
 
+_ROWS = {"model": "starter", "mode": "pack", "max_tokens": 128}
+_TRAINING = {
+    "tokenisation": "7f3a",
+    "saes": [{"architecture": "batchtopk", "d_sae": 2048, "reads": ["blocks.3.resid_post"], "options": {"k": 24}}],
+    "training": {"steps": 2000, "batch_rows": 2048},
+}
+
 BODIES: dict[str, Any] = {
+    "datasets_create": {"name": "Foxes", "text": "The fox lost her lantern.\n\nThe owl found it."},
+    "datasets_preview": {"name": "Foxes", "text": "The fox lost her lantern."},
+    "datasets_preview_tokens": _ROWS,
+    "datasets_rename": {"name": "Foxes and owls"},
+    "datasets_tokenise": _ROWS,
+    "saes_evaluate": {"tokenisation": "7f3a", "rows": 256},
+    "saes_rename": {"name": "Block 3, 2 048 features"},
+    "saes_take_in": {"path": "/models/saes/layer-3", "model": "starter"},
+    "trainings_fit": _TRAINING,
+    "trainings_fork": {"name": "slower", "training": {"lr": 1e-4}},
+    "trainings_keep": {"kept": True},
+    "trainings_start": _TRAINING,
     "generations_start": {"messages": _MESSAGES, "max_new_tokens": 64, "temperature": 0.7},
     "jobs_change": {"priority": "batch"},
     "model_groups_add": _GROUP,

@@ -13,7 +13,7 @@ from loupe.engine.errors import BadOption
 
 router = APIRouter(prefix="/saes", tags=["saes"])
 
-Filter = Annotated[str | None, Query(max_length=200)]
+Filter = Annotated[str | None, Query(max_length=200, description="Only those with this value.")]
 
 
 class Import(BaseModel):

@@ -3,6 +3,7 @@
 The training belongs to the server: closing the page changes nothing, and opening it again shows everything.
 """
 
+import asyncio
 import html
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -63,6 +64,7 @@ class TrainingView:
         self.smooth = 0.0
         self.over_tokens = False
         self._stale = True
+        self._reading = asyncio.Lock()
         self._shown: dict[str, str] = {}
 
     async def build(self, beside: str) -> None:
@@ -94,7 +96,11 @@ class TrainingView:
         ui.timer(FOLLOW_S, self._follow, immediate=False)
 
     async def show(self) -> None:
-        """Read what is new and draw what has changed."""
+        """Read what is new and draw what has changed; one reader at a time, or points would be added twice."""
+        async with self._reading:
+            await self._show()
+
+    async def _show(self) -> None:
         self.told = await self.workspace.trainings.get(self.id)
         moved = self.own.take(await self.workspace.trainings.curves(self.id, after=self.own.last_step))
         self._put("job", self.job, parts.job_html(self.told))
