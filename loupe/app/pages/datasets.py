@@ -129,7 +129,7 @@ class DatasetsPage:
     def _upload_button(self) -> None:
         limit = int(self.workspace.settings.max_import_mb * 2**20)
         upload = ui.upload(on_upload=self._take, auto_upload=True, max_file_size=limit, on_rejected=self._too_large)
-        upload.props("data-testid=dataset-file").classes("unseen")
+        upload.props("data-testid=dataset-file").classes("unseen").style("visibility: hidden")
         button = ui.button("Or from a file", icon="upload_file", color=None).classes("quiet")
         button.props('flat no-caps data-testid=dataset-upload title="txt, jsonl, json, csv, tsv or parquet"')
         button.on("click", js_handler=f"() => getElement({upload.id}).pickFiles()")

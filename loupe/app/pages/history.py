@@ -120,7 +120,9 @@ class HistoryPage:
     def _import_button(self) -> None:
         limit = int(self.workspace.settings.max_import_mb * 2**20)
         upload = ui.upload(on_upload=self._take_in, auto_upload=True, max_file_size=limit, on_rejected=self._too_large)
-        upload.props('accept=".json,.jsonl,.csv,.parquet,.txt" data-testid=import-file').classes("unseen")
+        upload.props('accept=".json,.jsonl,.csv,.parquet,.txt" data-testid=import-file').classes("unseen").style(
+            "visibility: hidden"
+        )
         button = ui.button("Import", icon="upload_file", color=None).classes("quiet")
         button.props('flat no-caps data-testid=import title="JSON, JSONL, CSV, Parquet, or the older viewer\'s JSONL"')
         button.on("click", js_handler=f"() => getElement({upload.id}).pickFiles()")

@@ -11,7 +11,7 @@ import json
 import shutil
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -232,6 +232,7 @@ class _Folders:
 class _Draft:
     id: str
     folder: Path
+    details: dict[str, object] = field(default_factory=dict)
 
     def write(self, name: str, data: bytes) -> Path:
         (self.folder / name).write_bytes(data)
