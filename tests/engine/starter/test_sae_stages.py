@@ -52,4 +52,4 @@ def test_scores_are_those_of_the_cards_and_the_section_says_them(built):
     assert set(scores["concepts"]["blocks.3.resid_post"]) == {"who", "object", "place", "feeling"}
     section = card_section(scores)
     assert f"{card['explained_variance']:.3f}" in section
-    assert "| blocks.3.resid_post | place |" in section
+    assert "| blocks.3.resid_post | object |" in section
