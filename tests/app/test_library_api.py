@@ -157,7 +157,7 @@ async def test_dependants_are_shown_before_a_delete_that_can_be_undone(
     await api.post(f"{V1}/nla-pairs", json=pair_body())
     asked = await api.delete(f"{V1}/models/golden-av")
     error = asked.json()["error"]
-    assert (asked.status_code, error["code"]) == (409, "confirmation_needed")
+    assert (asked.status_code, error["code"]) == (409, "still_used")
     assert error["details"]["dependants"]["pairs"] == ["mine"]
     gone = (await api.delete(f"{V1}/models/golden-av", params={"confirm": True})).json()["data"]
     assert gone["id"] == "golden-av" and gone["restorable_until"] > gone["deleted_at"]

@@ -62,7 +62,7 @@ class Plan:
         default_factory=lambda: ReconstructorRecipe(tokens=1_200_000, matrix_lr=0.006, other_lr=1e-3, seed=31)
     )
     improvement: ImprovementRecipe = field(default_factory=ImprovementRecipe)
-    second_improvement: ImprovementRecipe = field(default_factory=lambda: ImprovementRecipe(rounds=50, seed=103))
+    second_improvement: ImprovementRecipe = field(default_factory=lambda: ImprovementRecipe(rounds=200, seed=103))
     gated: bool = True
 
     def scaled(self, scale: float) -> Plan:

@@ -1,4 +1,4 @@
-"""The starter's SAE stage at a thousandth of its size: what it leaves can be read, was judged as read, and goes on."""
+"""The starter's SAE stage at a hundredth of its size: what it leaves can be read, was judged as read, and goes on."""
 
 import json
 import shutil
@@ -13,8 +13,8 @@ from loupe.engine.starter.stages import Workshop
 
 MODEL = Path(__file__).parents[3] / "assets/starter/model"
 RECIPE = SAERecipe(
-    layers=(3,), d_sae=64, k=8, d_transcoder=48, k_transcoder=8, documents=24, tokens=2048, batch_rows=256,
-    judged_documents=2, probed_documents=40,
+    layers=(3,), d_sae=64, k=8, d_transcoder=48, k_transcoder=8, documents=60, tokens=49_152, batch_rows=256,
+    judged_documents=2, probed_documents=120, lr=8e-3,
 )  # fmt: skip
 
 
@@ -34,7 +34,7 @@ def test_every_mlp_has_a_transcoder_and_the_stream_its_sae(built):
     folder = workshop.result("saes")
     places = sorted(path.name for path in folder.iterdir() if path.is_dir())
     assert places == sorted([*(f"blocks.{layer}.mlp_out" for layer in range(5)), "blocks.3.resid_post"])
-    assert (seen[-1].done, seen[-1].total) == (8, 8)
+    assert (seen[-1].done, seen[-1].total) == (192, 192)
     loaded = read_saelens(folder / "blocks.2.mlp_out")
     assert loaded.hook_point == HookPoint(2, Site.MLP_IN)
     assert loaded.hook_point_out == HookPoint(2, Site.MLP_OUT)
@@ -47,9 +47,9 @@ def test_scores_are_those_of_the_cards_and_the_section_says_them(built):
     card = json.loads((folder / "blocks.3.resid_post/evals.json").read_text())
     assert scores["cards"]["blocks.3.resid_post"] == card
     assert len(scores["cards"]) == 6
-    assert card["tokens"] > 0 and card["explained_variance"] < 1  # eight steps teach little
+    assert card["explained_variance"] > 0
     assert set(scores["concepts"]) == {"blocks.3.resid_post"}
     assert set(scores["concepts"]["blocks.3.resid_post"]) == {"who", "object", "place", "feeling"}
     section = card_section(scores)
     assert f"{card['explained_variance']:.3f}" in section
-    assert "| blocks.3.resid_post | object |" in section
+    assert "| blocks.3.resid_post | place |" in section
