@@ -5,6 +5,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v p
 VENV   := .venv
 PY     := $(VENV)/bin/python
 LOUPE  := $(VENV)/bin/loupe
+# Two files of tests at a time: what a laptop with two cores can do.
+JOBS   ?= 2
 ROOT   := $(if $(filter 0,$(shell id -u)),,sudo -n )
 
 .PHONY: run install test lint bench browser docs pictures lock clean
@@ -32,7 +34,7 @@ browser: $(VENV)/installed
 	$(PY) -m playwright install chromium
 
 test: $(VENV)/installed browser
-	OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(PY) -m pytest $(ARGS)
+	OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(PY) -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 lint: $(VENV)/installed
 	$(VENV)/bin/ruff check .
