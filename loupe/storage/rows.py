@@ -163,6 +163,7 @@ class JobRow(Row, table=True):
     created_at: datetime = _moment()
     started_at: datetime | None = _moment(nullable=True)
     finished_at: datetime | None = _moment(nullable=True)
+    error_more: dict[str, Any] | None = _json(nullable=True)
 
 
 class LogRow(Row, table=True):

@@ -189,14 +189,18 @@ async def test_cancelling_another_person_s_work_must_be_meant_and_is_recorded(ho
 
 async def test_a_failure_says_why_and_the_log_keeps_it(house: House) -> None:
     async def fails(live: LiveJob) -> None:
-        raise Conflict("The disk is somewhere else.")
+        error = Conflict("The disk is somewhere else.")
+        error.details = {"missing": 3}
+        raise error
 
     house.jobs.register(Kind("fails", fails))
     live = await house.jobs.submit(NewJob(kind="fails", name="n", request={}))
     await house.jobs.wait(live.id)
     view = await house.jobs.get(live.id)
     assert view["state"] == "failed"
-    assert view["error"] == {"code": "conflict", "message": "The disk is somewhere else."}
+    told = {"sentence": "That is not possible in the present state.", "missing": 3}
+    error = {"code": "conflict", "message": "The disk is somewhere else.", "details": told, "retryable": False}
+    assert view["error"] == error
     assert (await house.jobs.logs(live.id))[-1].level == "error"
     with pytest.raises(Conflict):
         await house.jobs.pause(live.id)

@@ -49,7 +49,8 @@ async def test_the_first_end_wins(store):
 
 async def test_a_failure_says_why(store):
     job = await store.jobs.create(NEW)
-    failed = await store.jobs.fail(job.id, code="store_full", message="There was no space left.")
+    failed = await store.jobs.fail(job.id, code="store_full", message="There was no space left.", retryable=True)
+    assert failed.error_more == {"retryable": True}
     assert (failed.state, failed.error_code, failed.error_message) == (
         "failed",
         "store_full",

@@ -40,13 +40,18 @@ def job_html(job: Mapping[str, Any]) -> str:
     if "seconds" in job and "finished_at" in job:
         took = f"took {seconds(job['seconds'])}"
     times = "".join(f'<span class="num">{part}</span>' for part in (count, left, took) if part)
-    message = f'<span class="soft">{html.escape(plain(job["message"], 160))}</span>' if job.get("message") else ""
+    message = f'<span class="soft">{html.escape(plain(job["message"], 160))}</span>' if _is_open(job) else ""
     return (
         f'<div class="job-line"><span class="state {job["state"]}" data-testid="training-state">{job["state"]}</span>'
         f"{bar}{times}{message}</div>{_error(job)}"
         f'<div class="levers">{"".join(_lever(act) for act in LEVERS if act in job["actions"])}'
         f'<button data-act="log" data-testid="training-log-open">Log</button></div>'
     )
+
+
+def _is_open(job: Mapping[str, Any]) -> bool:
+    """Whether its message is about now."""
+    return bool(job.get("message")) and "finished_at" not in job
 
 
 def _error(job: Mapping[str, Any]) -> str:

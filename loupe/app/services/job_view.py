@@ -16,7 +16,7 @@ _HELD = (WorkState.PAUSED, WorkState.INTERRUPTED, WorkState.PARKED)
 def job_json(record: JobRecord, live: LiveJob | None, *, known: bool, pausable: bool) -> dict[str, Any]:
     """A job for programs; absent values are left out. `known`: somebody here can work on jobs of its kind."""
     now = live or record
-    error = {"code": record.error_code, "message": record.error_message} if record.error_code else None
+    error = {"code": record.error_code, "message": record.error_message, **(record.error_more or {})}
     left = live.seconds_left if live else None
     told = {
         "id": record.id,
@@ -30,7 +30,7 @@ def job_json(record: JobRecord, live: LiveJob | None, *, known: bool, pausable: 
         "message": now.message or None,
         "seconds": _seconds(record, live),
         "seconds_left": None if left is None else round(left, 1),
-        "error": (live.error if live else None) or error,
+        "error": (live.error if live else None) or (error if record.error_code else None),
         "run_id": record.run_id,
         "checkpoint_id": now.checkpoint_id,
         "attempts": record.attempts,

@@ -133,5 +133,5 @@ class JobWork:
         if state is WorkState.INTERRUPTED:
             return await rows.interrupt(id)
         if error is not None:
-            return await rows.fail(id, code=error["code"], message=error["message"])
+            return await rows.fail(id, **error)
         return await rows.get(id)

@@ -191,7 +191,7 @@ class TrainingJob:
     def _train(self, ctx: JobContext, pool: ThreadPoolExecutor | None) -> Steps[None]:
         training = self.plan.training
         while self.step < training.steps and not self._stop_wanted.is_set():
-            rows = yield from self._timed(ctx, self.stream.next_batch(training.batch_rows))
+            rows = yield from self._timed(ctx, self.stream.next_batch(training.batch_rows), "training")
             for run, learner in zip(self.plan.runs, self._learners, strict=True):
                 yield from self._step(ctx, run, learner, rows)
             self.step += 1
@@ -213,7 +213,7 @@ class TrainingJob:
         x, y = _inputs(run, rows)
         while True:
             try:
-                yield from self._timed(ctx, learner.step(x, y))
+                yield from self._timed(ctx, learner.step(x, y), "training")
                 break
             except Exception as error:
                 if not is_out_of_memory(error) or learner.micro_rows == 1:

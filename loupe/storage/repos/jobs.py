@@ -39,7 +39,10 @@ class NewJob:
 
 @dataclass(frozen=True, slots=True)
 class JobRecord:
-    """A job as it is kept; `attempts` counts starts since it last showed that it gets on."""
+    """A job as it is kept; `attempts` counts starts since it last showed that it gets on.
+
+    `error_more` is what is known of an error beside its code and message.
+    """
 
     id: str
     kind: str
@@ -60,6 +63,7 @@ class JobRecord:
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    error_more: dict[str, Any] | None = None
 
 
 class JobSweep(NamedTuple):
@@ -131,9 +135,10 @@ class Jobs:
         """Note that the job is done."""
         return await self._end(id, WorkState.DONE)
 
-    async def fail(self, id: str, *, code: str, message: str) -> JobRecord:
-        """Note why the job ended without a result."""
-        return await self._end(id, WorkState.FAILED, error_code=code, error_message=message)
+    async def fail(self, id: str, *, code: str, message: str, **more: Any) -> JobRecord:
+        """Note why the job ended without a result; `more` is plain values."""
+        told = {"error_code": code, "error_message": message, "error_more": more or None}
+        return await self._end(id, WorkState.FAILED, **told)
 
     async def cancel(self, id: str) -> JobRecord:
         """Note that somebody cancelled it."""
