@@ -1,8 +1,8 @@
 """`loupe starter build`: from a seed to `assets/starter`, in stages that survive being killed.
 
     tokenizer -> binding_model -> language_model -> examples -> (verbalizer | reconstructors)
-              -> refinement -> second_refinement -> (improvement | samples -> adapted reconstructors)
-              -> second_improvement -> assembly
+              -> refinement -> second_refinement -> third_refinement -> improvement
+              -> samples -> adapted reconstructors -> second_improvement -> assembly
 
 What does not need each other trains side by side, each in a process of its own on half of the cores. Every stage
 appends what it measured and cost to `log.jsonl` in the work folder.
@@ -31,7 +31,10 @@ from loupe.engine.starter.language_model import LanguageModelRecipe, SettlingRec
 from loupe.engine.starter.score import Sizes
 from loupe.engine.starter.stages import StageProgress, Workshop
 
-BY_TOKENS = ("reconstructor", "second_reconstructor", "verbalizer", "refinement", "second_refinement", "adaptation")
+BY_TOKENS = (
+    "reconstructor", "second_reconstructor", "verbalizer", "refinement", "second_refinement", "third_refinement",
+    "adaptation",
+)  # fmt: skip
 OnProgress = Callable[[StageProgress], None]
 
 
@@ -57,6 +60,9 @@ class Plan:
     second_refinement: VerbalizerRecipe = field(
         default_factory=lambda: VerbalizerRecipe(tokens=4_000_000, matrix_lr=0.012, emphasis=3.0, seed=22)
     )
+    third_refinement: VerbalizerRecipe = field(
+        default_factory=lambda: VerbalizerRecipe(tokens=4_000_000, emphasis=3.0, mlp_width=768, seed=23)
+    )
     samples: int = 12_000
     adaptation: ReconstructorRecipe = field(
         default_factory=lambda: ReconstructorRecipe(tokens=1_200_000, matrix_lr=0.006, other_lr=1e-3, seed=31)
@@ -79,15 +85,7 @@ class Plan:
             documents=max(64, int(self.language_model.documents * scale)),
             tokens=int(self.language_model.tokens * scale),
         )
-        by_tokens = (
-            "reconstructor",
-            "second_reconstructor",
-            "verbalizer",
-            "refinement",
-            "second_refinement",
-            "adaptation",
-        )
-        shrunk = {name: replace(recipe := getattr(self, name), tokens=int(recipe.tokens * scale)) for name in by_tokens}
+        shrunk = {name: replace(recipe := getattr(self, name), tokens=int(recipe.tokens * scale)) for name in BY_TOKENS}
         return replace(
             self,
             tokenizer_documents=max(300, int(self.tokenizer_documents * scale)),
@@ -106,16 +104,7 @@ class Plan:
     def seeded(self, seed: int) -> Plan:
         moved = {
             name: replace(getattr(self, name), seed=getattr(self, name).seed + 1_000 * seed)
-            for name in (
-                "reconstructor",
-                "second_reconstructor",
-                "verbalizer",
-                "refinement",
-                "second_refinement",
-                "adaptation",
-                "improvement",
-                "second_improvement",
-            )
+            for name in (*BY_TOKENS, "improvement", "second_improvement")
         }
         for name in ("binding_model", "language_model"):
             recipe = getattr(self, name)
@@ -144,6 +133,8 @@ def run_stage(name: str, workshop: Workshop, plan: Plan) -> Iterator[StageProgre
             return nla_stages.verbalizer(workshop, name, "verbalizer", plan.refinement)
         case "second_refinement":
             return nla_stages.verbalizer(workshop, name, "refinement", plan.second_refinement)
+        case "third_refinement":
+            return nla_stages.verbalizer(workshop, name, "second_refinement", plan.third_refinement)
         case "samples":
             return nla_stages.samples(workshop, plan.samples)
         case "adapted_reconstructor":
@@ -152,7 +143,7 @@ def run_stage(name: str, workshop: Workshop, plan: Plan) -> Iterator[StageProgre
             recipe = replace(plan.adaptation, seed=plan.adaptation.seed + 1)
             return nla_stages.adaptation(workshop, name, "second_reconstructor", 1, recipe)
         case "improvement":
-            return nla_stages.improvement(workshop, name, "second_refinement", "reconstructor", plan.improvement)
+            return nla_stages.improvement(workshop, name, "third_refinement", "reconstructor", plan.improvement)
         case "second_improvement":
             recipe = plan.second_improvement
             return nla_stages.improvement(workshop, name, "improvement", "adapted_reconstructor", recipe)
@@ -177,8 +168,10 @@ def build_starter(
     _side_by_side((("verbalizer",), ("reconstructor", "second_reconstructor")), workshop, plan, on_progress)
     finish_stage("refinement", workshop, plan, on_progress)
     finish_stage("second_refinement", workshop, plan, on_progress)
-    adapting = ("samples", "adapted_reconstructor", "adapted_second_reconstructor")
-    _side_by_side((("improvement",), adapting), workshop, plan, on_progress)
+    finish_stage("third_refinement", workshop, plan, on_progress)
+    finish_stage("improvement", workshop, plan, on_progress)
+    finish_stage("samples", workshop, plan, on_progress)
+    _side_by_side((("adapted_reconstructor",), ("adapted_second_reconstructor",)), workshop, plan, on_progress)
     finish_stage("second_improvement", workshop, plan, on_progress)
     sizes = Sizes() if scale == 1 else Sizes.small()
     return assemble(workshop, target, on_progress, sizes, limited=plan.gated)

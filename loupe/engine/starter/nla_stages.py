@@ -17,6 +17,7 @@ from loupe.engine.nla.reconstructor import load_reconstructor
 from loupe.engine.nla.sidecar import Role, load_sidecar
 from loupe.engine.nla.training.examples import Examples
 from loupe.engine.nla.training.export import PairFacts, prompt_ids, save_reconstructor, save_verbalizer
+from loupe.engine.nla.training.growth import widen_mlps
 from loupe.engine.nla.training.improvement import ImprovementRecipe, Sample, improve_verbalizer
 from loupe.engine.nla.training.reconstructor import Reconstruction, ReconstructorRecipe, train_reconstructor
 from loupe.engine.nla.training.verbalizer import Prompt, VerbalizerRecipe, blindness, train_verbalizer
@@ -96,7 +97,7 @@ def reconstructor(workshop: Workshop, name: str, recipe: ReconstructorRecipe) ->
 def samples(workshop: Workshop, count: int) -> Iterator[StageProgress]:
     """What the refined verbalizer says of `count` activations, one sample each: with all its mistakes."""
     made = Examples.load(workshop.result("examples"))
-    speaker = load_verbalizer(workshop.result("second_refinement"), dtype="fp32")
+    speaker = load_verbalizer(workshop.result("improvement"), dtype="fp32")
     chosen = random.Random(f"samples:{count}").sample(range(len(made)), min(count, len(made)))  # noqa: S311
     texts: list[str] = []
     for start in range(0, len(chosen), 500):
@@ -133,6 +134,8 @@ def verbalizer(workshop: Workshop, name: str, source: str, recipe: VerbalizerRec
     """A supervised round on what `source` left; measures every 250 steps whether the verbalizer reads its input."""
     torch.manual_seed(recipe.seed)
     (start, words), facts = load_stage(workshop, source), read_facts(workshop)
+    if recipe.mlp_width is not None:
+        widen_mlps(start.model, recipe.mlp_width)
     model = _trainable(start.model)
     prompt = prompt_of(words, facts)
     made, held_out = Examples.load(workshop.result("examples")), held_out_examples(workshop, 96)

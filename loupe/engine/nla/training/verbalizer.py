@@ -28,13 +28,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class VerbalizerRecipe:
-    """Budget and rates. `emphasis` is the weight of tokens that an explanation's `Emphasised` names; others have 1."""
+    """Budget and rates.
+
+    `emphasis` is the weight of tokens that an explanation's `Emphasised` names; others have 1. With `mlp_width` the
+    MLPs are widened first (`growth.widen_mlps`).
+    """
 
     tokens: int = 7_000_000
     tokens_per_step: int = 2_500
     matrix_lr: float = 0.015
     other_lr: float = 2e-3
     emphasis: float = 1.0
+    mlp_width: int | None = None
     save_every: int = 300
     seed: int = 2
 
