@@ -30,3 +30,9 @@ def _is_harmless(text: str, index: int, character: str) -> bool:
 def file_label(name: str) -> str:
     """The last part of a path that somebody's browser sent, fit to be shown; never to be opened."""
     return plain(name.replace("\\", "/").rstrip("/").rpartition("/")[2], 120)
+
+
+def download_name(name: str) -> str:
+    """A name that any header and any disk takes: ASCII letters, digits, dot, dash, underscore."""
+    kept = (character if character.isascii() and character.isalnum() else "-" for character in name.replace(" ", "-"))
+    return "".join(kept).strip("-")[:80] or "file"

@@ -29,6 +29,7 @@ from loupe.app.services.runs import Runs
 from loupe.app.services.saes import Saes
 from loupe.app.services.safekeeping import Safekeeping, safekept
 from loupe.app.services.system import System
+from loupe.app.services.templates import Templates
 from loupe.app.services.trainings import Trainings
 from loupe.app.settings import Settings, starter_folder
 from loupe.storage.store import Store, open_store
@@ -56,6 +57,7 @@ class Workspace:
     library: Library
     datasets: Datasets
     trainings: Trainings
+    templates: Templates
     saes: Saes
     hub_token: HubToken
     downloads: Downloads
@@ -122,6 +124,7 @@ def _services(settings: Settings, store: Store, safekeeping: Safekeeping | None)
         library=Library(settings, store, engine, catalogue, groups, models, hub),
         datasets=Datasets(settings, store, engine, catalogue, models, jobs),
         trainings=Trainings(store, engine, catalogue, models, jobs, bridge, events),
+        templates=Templates(store.library),
         saes=Saes(store, engine, catalogue, models, jobs),
         hub_token=token,
         downloads=Downloads(settings, hub, store.data_dir.models, jobs),

@@ -29,6 +29,7 @@ from loupe.app.api import (
     runs,
     saes,
     system,
+    templates,
     trainings,
 )
 from loupe.app.api.envelope import error_response
@@ -44,7 +45,22 @@ log = logging.getLogger(__name__)
 PREFIX = "/api/v1"
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
 EVERYTHING = ("/api", "/api/{_rest:path}")
-ROOMS = (analyses, generations, runs, jobs, models, pairs, groups, datasets, trainings, saes, system, health, events)
+ROOMS = (
+    analyses,
+    generations,
+    runs,
+    jobs,
+    models,
+    pairs,
+    groups,
+    datasets,
+    trainings,
+    templates,
+    saes,
+    system,
+    health,
+    events,
+)
 
 
 def build_api(workspace: Workspace | None = None, *, paths_allowed: bool = False) -> FastAPI:

@@ -14,11 +14,11 @@ _GROUP = {"id": "gemma", "name": "Gemma", "base": "lab--gemma@1f2e3d4c5b6a", "pa
 _GROUP_FILE = {"groups": [{"id": "gemma", "base_model": "lab/gemma", "models": []}]}
 
 _ROWS = {"model": "starter", "mode": "pack", "max_tokens": 128}
-_TRAINING = {
-    "tokenisation": "7f3a",
+_RECIPE = {
     "saes": [{"architecture": "batchtopk", "d_sae": 2048, "reads": ["blocks.3.resid_post"], "options": {"k": 24}}],
     "training": {"steps": 2000, "batch_rows": 2048},
 }
+_TRAINING = {"tokenisation": "7f3a", **_RECIPE}
 
 BODIES: dict[str, Any] = {
     "datasets_create": {"name": "Foxes", "text": "The fox lost her lantern.\n\nThe owl found it."},
@@ -29,6 +29,8 @@ BODIES: dict[str, Any] = {
     "saes_evaluate": {"tokenisation": "7f3a", "rows": 256},
     "saes_rename": {"name": "Block 3, 2 048 features"},
     "saes_take_in": {"path": "/models/saes/layer-3", "model": "starter"},
+    "templates_add": {"name": "Block 3, k = 24", "about": "For the starter.", "recipe": _RECIPE},
+    "templates_change": {"name": "Block 3, sparse", "favourite": True},
     "trainings_fit": _TRAINING,
     "trainings_fork": {"name": "slower", "training": {"lr": 1e-4}},
     "trainings_keep": {"kept": True},

@@ -23,6 +23,7 @@ from loupe.app.cli import (
     serve,
     starter,
     system,
+    templates,
     train,
 )
 from loupe.app.cli.client import Refused
@@ -49,6 +50,7 @@ app.add_typer(groups.groups, name="groups")
 app.add_typer(runs.app, name="runs")
 app.add_typer(datasets.app, name="datasets")
 app.command("train")(train.train)
+app.add_typer(templates.app, name="templates")
 app.add_typer(saes.app, name="saes")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(starter.app, name="starter")

@@ -32,6 +32,9 @@ def train(
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Any other option of the training, as name=value.")
     ] = None,
+    template: Annotated[
+        str, typer.Option(help="Begin from this template of `loupe templates list`; SAEs and options are its own.")
+    ] = "",
     name: Annotated[str, typer.Option(help="What the training is called.")] = "",
     fit: Annotated[bool, typer.Option("--fit", help="Only say what it would take.")] = False,
     options: Annotated[bool, typer.Option("--options", help="Only list every option with range and meaning.")] = False,
@@ -44,12 +47,19 @@ def train(
             return
         if not tokenisation:
             raise typer.BadParameter("Name the token rows to train on: `loupe datasets list` shows them.")
-        points = hook_point or [""]
-        shape = {} if k is None else {"k": k}
-        saes = [_sae(architecture, d_sae, shape, point, writes) for point in points]
-        training = {"steps": steps, "batch_rows": batch_rows, "seed": seed, **_settings(set_ or [])}
-        training |= {} if lr is None else {"lr": lr}
-        wanted = {"tokenisation": tokenisation, "model": model, "name": name, "saes": saes, "training": training}
+        if template:
+            recipe = client.get(f"/templates/{template}")["data"]["recipe"]
+            recipe["training"] |= _settings(set_ or [])
+        else:
+            points = hook_point or [""]
+            shape = {} if k is None else {"k": k}
+            training = {"steps": steps, "batch_rows": batch_rows, "seed": seed, **_settings(set_ or [])}
+            training |= {} if lr is None else {"lr": lr}
+            recipe = {
+                "saes": [_sae(architecture, d_sae, shape, point, writes) for point in points],
+                "training": training,
+            }
+        wanted = {"tokenisation": tokenisation, "model": model, "name": name, **recipe}
         if fit:
             _print_fit(client.post("/trainings/fit", wanted)["data"], as_json)
             return

@@ -27,7 +27,9 @@ class SAERequest(BaseModel):
     architecture: str = Field(default="batchtopk", description="How codes are made sparse.")
     d_sae: int = Field(default=1024, ge=1, le=1 << 24, description="Number of latents, that is of features.")
     reads: tuple[str, ...] = Field(
-        default=(), max_length=64, description="Hook points it reads, such as blocks.3.resid_post; several: crosscoder."
+        default=(),
+        max_length=64,
+        description="Hook points it reads, such as blocks.3.resid_post; several: crosscoder. Unset: the middle block.",
     )
     writes: tuple[str, ...] = Field(
         default=(), max_length=64, description="Hook points it reconstructs; unset: what it reads."
@@ -36,15 +38,11 @@ class SAERequest(BaseModel):
     changes: dict[str, Any] = Field(default={}, description="Options of the training that only this SAE has.")
 
 
-class TrainingRequest(BaseModel):
-    """SAEs to be trained on the activations of a model over token rows."""
+class Recipe(BaseModel):
+    """How SAEs are trained, whatever the model and its token rows: what a template keeps."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = Field(default="", max_length=200, description="What the training is called; unset names it.")
-    model: str = Field(default=STARTER, description="Model whose activations are read.")
-    dtype: str | None = Field(default=None, description="Precision of the model's weights.")
-    tokenisation: str = Field(description="Token rows to read.")
     saes: tuple[SAERequest, ...] = Field(default=(SAERequest(),), min_length=1, max_length=32)
     training: dict[str, Any] = Field(default={}, description="Options of the training: steps, batch_rows, lr, seed …")
     buffer_rows: int = Field(default=65_536, ge=256, le=1 << 26, description="Activations that are shuffled together.")
@@ -59,11 +57,9 @@ class TrainingRequest(BaseModel):
         default=(), max_length=4, description="Short texts whose features are shown while training."
     )
     keep_checkpoints: int = Field(default=3, ge=1, le=100, description="Newest checkpoints that are kept.")
-    fork_of: str | None = Field(default=None, description="Training whose checkpoint this one begins from.")
-    from_checkpoint: str | None = Field(default=None, description="Checkpoint to begin from.")
 
     @model_validator(mode="after")
-    def _watched_are_short(self) -> TrainingRequest:
+    def _watched_are_short(self) -> Recipe:
         if any(len(text) > 400 for text in self.watched):
             raise ValueError("a watched text has at most 400 characters")
         return self
@@ -77,22 +73,45 @@ class TrainingRequest(BaseModel):
         return TrainingPlan(runs, TrainingConfig.from_dict(dict(self.training)))
 
     @property
-    def title(self) -> str:
-        """What it is called."""
-        if self.name:
-            return self.name
+    def summary(self) -> str:
+        """What it trains, in a few words: what unnamed trainings and templates are called."""
         first = self.saes[0]
         others = f" and {len(self.saes) - 1} more" if len(self.saes) > 1 else ""
-        return f"{first.architecture} {first.d_sae}{others} on {self.model}"
+        return f"{first.architecture} {first.d_sae}{others}"
+
+
+class TrainingRequest(Recipe):
+    """SAEs to be trained on the activations of a model over token rows."""
+
+    name: str = Field(default="", max_length=200, description="What the training is called; unset names it.")
+    model: str = Field(default=STARTER, description="Model whose activations are read.")
+    dtype: str | None = Field(default=None, description="Precision of the model's weights.")
+    tokenisation: str = Field(description="Token rows to read.")
+    fork_of: str | None = Field(default=None, description="Training whose checkpoint this one begins from.")
+    from_checkpoint: str | None = Field(default=None, description="Checkpoint to begin from.")
+
+    @property
+    def title(self) -> str:
+        """What it is called."""
+        return self.name or f"{self.summary} on {self.model}"
+
+    @property
+    def recipe(self) -> Recipe:
+        """The same without model, rows and name."""
+        return Recipe.model_validate(self.model_dump(include=set(Recipe.model_fields)))
 
 
 def _run(sae: SAERequest, d_model: int, n_layers: int, number: int) -> SAERun:
-    from loupe.engine.models.hooks import HookPoint
-    from loupe.engine.sae.config import SAEConfig
+    from loupe.engine.models.hooks import HookPoint, Site
+    from loupe.engine.sae.config import TRANSCODERS, SAEConfig
     from loupe.engine.sae.plan import SAERun
 
-    reads = tuple(HookPoint.parse(name) for name in sae.reads) or (HookPoint(n_layers // 2),)
+    middle, is_transcoder = n_layers // 2, sae.architecture in TRANSCODERS
+    unset = HookPoint(middle, Site.MLP_IN) if is_transcoder else HookPoint(middle)
+    reads = tuple(HookPoint.parse(name) for name in sae.reads) or (unset,)
     writes = tuple(HookPoint.parse(name) for name in sae.writes)
+    if is_transcoder and not sae.reads and not sae.writes:
+        writes = (HookPoint(middle, Site.MLP_OUT),)
     for point in (*reads, *writes):
         if not 0 <= point.layer < n_layers:
             raise LayerOutOfRange(f"{point} does not exist: the model has blocks 0 to {n_layers - 1}.")
@@ -100,7 +119,8 @@ def _run(sae: SAERequest, d_model: int, n_layers: int, number: int) -> SAERun:
     for name, value in (("d_in", d_model * len(reads)), ("parts", len(reads))):
         if given.setdefault(name, value) != value:
             raise BadOption(f"{name} follows from the hook points and is {value}; got {given[name]}.")
-    name = sae.name or f"{sae.architecture}-{sae.d_sae}-{reads[0]}{f'-{number}' if number else ''}"
+    width = f"{sae.d_sae}-k{sae.options['k']}" if sae.options.get("k") else str(sae.d_sae)
+    name = sae.name or f"{sae.architecture}-{width}-{reads[0]}{f'-{number}' if number else ''}"
     return SAERun(name, SAEConfig.from_dict(given), reads, writes, dict(sae.changes))
 
 

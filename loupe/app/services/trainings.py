@@ -119,7 +119,8 @@ class Trainings:
         last = await self.store.trainings.last_points([id])
         view = self._view(await self.jobs.get(id), last.get(id, []))
         saes = await self.store.saes.list(job_id=id)
-        return view | {"request": record.request, "saes": [sae.id for sae in saes.items]}
+        recipe = TrainingRequest.model_validate(record.request).recipe.model_dump(mode="json")
+        return view | {"request": record.request, "recipe": recipe, "saes": [sae.id for sae in saes.items]}
 
     async def curves(self, id: str, *, most: int = 1500, after: int = -1) -> dict[str, Any]:
         """All curves, thinned to about `most` points each, held-out evaluations, and densities over time.
