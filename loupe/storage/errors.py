@@ -9,6 +9,7 @@
     ├── StoreFull
     ├── StoreBusy
     ├── StoreFailed
+    ├── WrongOffset, WrongChecksum    a piece of an upload does not go where, or is not what, it was said to be
     ├── CorruptArtefact
     ├── CorruptDatabase
     │   └── NewerSchema
@@ -92,6 +93,23 @@ class StoreFailed(StorageError):
     """The disk or the file system reported an error."""
 
     code = "store_failed"
+
+
+class WrongOffset(StorageError):
+    """A piece of an upload does not go where it was said to go; `received` is where the next one goes."""
+
+    code = "wrong_offset"
+
+    def __init__(self, message: str, *, received: int):
+        super().__init__(message)
+        self.details = {"received": received}
+
+
+class WrongChecksum(WrongOffset):
+    """A piece of an upload was changed on its way."""
+
+    code = "wrong_checksum"
+    retryable = True
 
 
 class CorruptArtefact(StorageError):

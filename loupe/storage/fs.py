@@ -63,14 +63,15 @@ def write_file(fs: FileSystem, path: Path, chunks: Iterable[bytes]) -> int:
     """Write a new file in full and sync it; returns its size. A short write is continued, an existing file refused."""
     fd = fs.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
     try:
-        size = sum(_write_all(fs, fd, chunk) for chunk in chunks)
+        size = sum(write_all(fs, fd, chunk) for chunk in chunks)
         fs.sync(fd)
     finally:
         os.close(fd)
     return size
 
 
-def _write_all(fs: FileSystem, fd: int, chunk: bytes) -> int:
+def write_all(fs: FileSystem, fd: int, chunk: bytes) -> int:
+    """Write all of it, however little the kernel takes at a time; returns its size."""
     view = memoryview(chunk)
     while view:
         view = view[fs.write(fd, view) :]

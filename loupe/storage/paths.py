@@ -62,6 +62,11 @@ class DataDir:
         return self.path / "models"
 
     @property
+    def uploads(self) -> Path:
+        """Files on their way in."""
+        return self.path / "uploads"
+
+    @property
     def reserve(self) -> Path:
         """Space to give up when the disk is full."""
         return self.path / "reserve"

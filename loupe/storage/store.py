@@ -26,6 +26,7 @@ from loupe.storage.repos.saes import Saes
 from loupe.storage.repos.trainings import Trainings
 from loupe.storage.reserve import Reserve
 from loupe.storage.schema import Migration, migrate
+from loupe.storage.uploads import UploadStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,7 @@ class Store:
     database: Database
     artefacts: ArtefactStore
     artefact_records: Artefacts
+    uploads: UploadStore
     runs: Runs
     jobs: Jobs
     logs: Logs
@@ -118,6 +120,7 @@ async def _assembled(
         database=database,
         artefacts=artefacts,
         artefact_records=records,
+        uploads=UploadStore(data_dir.uploads, fs, now),
         runs=runs,
         jobs=jobs,
         logs=Logs(database),

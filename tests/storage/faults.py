@@ -5,6 +5,7 @@ import os
 import random
 import shutil
 import signal
+from itertools import takewhile
 from pathlib import Path
 
 from loupe.storage.fs import FileSystem
@@ -158,7 +159,9 @@ class LosingPower(Counting):
         written = path.read_bytes() if path is not None else (synced or b"")
         if synced == written:
             return written
-        torn = written[: choose.randrange(len(written) + 1)]
+        pairs = zip(synced or b"", written, strict=False)
+        untouched = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))  # an append loses nothing synced
+        torn = written[: choose.randrange(untouched, len(written) + 1)]
         return choose.choice([synced or b"", torn, written])
 
 
