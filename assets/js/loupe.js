@@ -2,7 +2,7 @@ window.loupe = {};
 
 // Keys that work on every page, and the map of them.
 loupe.keys = {
-  places: { a: '/', t: '/training', f: '/features', s: '/steering', l: '/library', y: '/system' },
+  places: { a: '/', h: '/history', t: '/training', f: '/features', s: '/steering', l: '/library', y: '/system' },
   leader: 0,
   map: () => document.getElementById('keymap'),
   single: () => localStorage.getItem('loupe-single-keys') !== 'off',

@@ -45,6 +45,7 @@ loupe.strip = {
     const i = this.index(e);
     if (e.currentTarget.querySelector('.tok.chosen')) { emit({ k: 'range', v: null }); if (i < 0) return; }
     emit({ k: 'lock', v: i });
+    if (i >= 0) e.target.closest('[data-i]').scrollIntoView({ block: 'nearest' }); // the sheet of a phone covers half
   },
   paint(box) {
     const [a, b] = [Math.min(this._anchor, this._head), Math.max(this._anchor, this._head)];

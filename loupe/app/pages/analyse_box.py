@@ -5,14 +5,13 @@ from typing import Any
 
 from nicegui import ui
 
-from loupe.app.errors import ConfirmationNeeded
 from loupe.app.pages.chat_input import FIRST, ChatInput
-from loupe.app.pages.controls import SchemaForm, Segmented, confirmed, on_enter
+from loupe.app.pages.controls import SchemaForm, Segmented, on_enter
 from loupe.app.pages.frame import problem_html, told
 from loupe.app.pages.model_choice import ModelChoice
 from loupe.app.pages.numbers import seconds
 from loupe.app.pages.progress import ended_html, progress_html, reply_html
-from loupe.app.pages.run_actions import visitor
+from loupe.app.pages.run_actions import cancel
 from loupe.app.services.chats import looks_like_chat
 from loupe.app.services.live import LiveRun
 from loupe.app.services.options import AnalysisOptions, Message, ReplyOptions
@@ -188,13 +187,9 @@ class AnalyseBox:
     async def _cancel(self) -> None:
         if self._live is None or not self._live.busy:
             return
-        analyses, id = self.workspace.analyses, self._live.id
         self.stop.disable()
         try:
-            await analyses.cancel(id, by=visitor(), confirm=False)
-        except ConfirmationNeeded as needed:
-            if await confirmed(str(needed), "Cancel it", "Leave it"):
-                await analyses.cancel(id, by=visitor())
+            await cancel(self.workspace, self._live.id)
         finally:
             self.stop.enable()
 
@@ -304,7 +299,7 @@ class AnalyseBox:
         self.go.set_text(("Reply, then " + label[0].lower() + label[1:]) if self.wants_reply.value else label)
         known = self.workspace.analyses.seconds_per_position(asked.get("best_of", 1))
         length = count or sum(len(text) for text in _texts(asked)) / 4.5
-        self.cost.set_content(f"about {seconds(known * max(1, length))}" if known is not None else "")
+        self.cost.set_content(f"takes about {seconds(known * max(1, length))}" if known is not None else "")
 
     def _changed(self, asked: dict[str, Any]) -> list[str]:
         if self._answered is None:

@@ -15,16 +15,21 @@ from loupe.app.pages import run_view
 from loupe.app.pages.analyse_box import AnalyseBox
 from loupe.app.pages.export_menu import export_menu
 from loupe.app.pages.frame import PATIENCE_S, Problem, frame, told, workspace_of
-from loupe.app.pages.links import address, link
+from loupe.app.pages.links import address
 from loupe.app.pages.reader import Reader
 from loupe.app.pages.run_actions import repeat, visitor
 from loupe.app.pages.states import Way
 from loupe.app.services.live import LiveRun
 from loupe.app.services.options import AnalysisOptions
+from loupe.app.services.runs import SAMPLE
 from loupe.app.workspace import Workspace
 from loupe.engine.errors import LoupeError
 from loupe.storage.errors import StorageError
 
+WAYS_ON = (
+    Way("History", "/history", "every run that was kept"),
+    Way("Analysis", "/", "a sample, or a text of one's own"),
+)
 LARGE = 300  # tokens from which the run is sent after the page, so that the page itself stays small
 
 
@@ -74,7 +79,7 @@ class AnalysisPage:
                 if like:
                     self.box.fill((await self.workspace.runs.get(like)).request)
             except (AppError, LoupeError, StorageError) as error:
-                self.reader.show_problem(told(error))
+                self.reader.show_problem(told(error), WAYS_ON)
 
     def _divider(self) -> None:
         line = ui.element("div").classes("divider").props("role=separator aria-orientation=vertical tabindex=0")
@@ -83,14 +88,11 @@ class AnalysisPage:
         line.on("keydown", js_handler="(e) => loupe.divider.key(e)")
 
     def _lede(self) -> None:
-        with ui.element("div").classes("lede-row"):
+        with ui.element("div"):
             ui.html("What does the model hold in mind at each word?", tag="h1").classes("lede")
             ui.html(
-                f'<a href="{link("/history")}" data-testid="to-history">Saved runs</a>'
-                f'<a href="{link("/compare")}" data-testid="to-compare">Compare two</a>',
-                sanitize=False,
-                tag="nav",
-            ).classes("sub-links").props('aria-label="Runs"')
+                "Every token's activation put into words, and how much of it the words bring back.", tag="p"
+            ).classes("lede-sub")
 
     async def _open(self, sample: str, run: str, position: int | None) -> None:
         if run:
@@ -104,6 +106,7 @@ class AnalysisPage:
         title = next((s["title"] for s in self.samples if s["id"] == chosen), chosen)
         self.box.stand_for({"text": "".join(token.text for token in view.tokens)})
         await self._show(view, title, "sample", f"/samples/{chosen}", position)
+        self._place_actions(f"{SAMPLE}{chosen}")
 
     async def _open_run(self, id: str, position: int | None) -> None:
         live = next((live for live in self.workspace.analyses.live if live.id == id), None)
@@ -116,7 +119,8 @@ class AnalysisPage:
         self.box.fill(record.request)
         if record.artefact_id is None:
             said = record.error_message or f"This run is {record.state} and has no result. Ask again to make it anew."
-            self.reader.show_problem({"message": said, "details": {"sentence": f"Run {record.state}."}})
+            told_so = {"message": said, "details": {"sentence": f"Run {record.state}."}}
+            self.reader.show_problem(told_so, WAYS_ON)
             return
         view = run_view.read(await self.workspace.analyses.result(id))
         await self._show(view, record.name, "saved", f"/runs/{id}", position)
@@ -143,11 +147,13 @@ class AnalysisPage:
     def _place_actions(self, id: str) -> None:
         self.reader.actions.clear()
         with self.reader.actions:
-            again = ui.button("Repeat", icon="replay", color=None).classes("quiet small-button")
-            again.props("flat no-caps dense data-testid=repeat").tooltip("Ask the same again and report differences")
-            again.on_click(lambda: self._repeat(id))
-            compare = link(f"/compare?a={id}")
-            ui.html(f'<a class="quiet-link" href="{compare}" data-testid="compare">Compare</a>', sanitize=False)
+            if not id.startswith(SAMPLE):
+                again = ui.button("Repeat", icon="replay", color=None).classes("quiet")
+                again.props("flat no-caps dense data-testid=repeat")
+                again.tooltip("Ask the same again and report differences").on_click(lambda: self._repeat(id))
+            other = ui.button("Compare", icon="compare_arrows", color=None).classes("quiet")
+            other.props("flat no-caps dense data-testid=compare").tooltip("Choose another run to lay beside this one")
+            other.on_click(lambda: ui.navigate.to(f"/history?compare={id}"))
             export_menu(self.workspace, id)
 
     async def _repeat(self, id: str) -> None:

@@ -20,6 +20,10 @@ FLAGS = {
     "outlier_norm": "The activation's length is far from that of its neighbours. Not counted in means.",
 }
 SHOWN = ("fve_nrm", "cosine", "mse_nrm", "relative_rmse", "kl", "agreement", "norm")
+KEPT = (
+    '<button type="button" class="link kept" data-act="release" data-testid="release" aria-label="kept; let it go" '
+    'title="Let it go (Esc)">kept ×</button>'
+)
 CONTEXT = 6  # tokens shown before and after the one that is read
 
 
@@ -72,7 +76,7 @@ def _head(run: RunView, found: PositionView, look: Look) -> str:
         word = trust(found.relative_rmse)
         tip = "From the relative error: high below 0.3, medium below 0.5, low from 0.5."
         chip = f'<span class="chip trust-{word}" title="{tip}">trust: {word}</span>'
-    lock = '<span class="kept" title="Esc lets go">kept</span>' if look.locked else ""
+    lock = KEPT if look.locked else ""
     colour = look.scale.css(getattr(found, look.score, None)) if look.scale else ""
     return (
         f'<div class="head"><span class="word {colour}">{visible(found.token)}</span>'

@@ -11,8 +11,9 @@ from fastapi import FastAPI
 from fastapi import Query as Asked
 from nicegui import background_tasks, events, ui
 
-from loupe.app.errors import AppError, NotFound, describe
+from loupe.app.errors import AppError, describe
 from loupe.app.pages import compare_view as view
+from loupe.app.pages import run_actions
 from loupe.app.pages.frame import PATIENCE_S, Problem, frame, workspace_of
 from loupe.app.pages.links import address, link
 from loupe.app.pages.numbers import seconds
@@ -41,7 +42,7 @@ def register(api: FastAPI) -> None:
         position_b: Annotated[int | None, Asked(alias="positionB")] = None,
     ) -> None:
         workspace = workspace_of(api)
-        with frame(workspace, "analysis", "Compare") as problem:
+        with frame(workspace, "history", "Compare") as problem:
             ui.html("Two runs side by side", tag="h1", sanitize=False).classes("lede")
             await ComparePage(workspace, a, b, problem).build(position, position_b)
 
@@ -62,7 +63,7 @@ class ComparePage:
         self.asked = (position, position_b)
         if not all(self.ids):
             chosen = "".join(f"?compare={quote(id)}" for id in self.ids if id)
-            way = Way("Choose the second run" if chosen else "Choose two runs", link("/history") + chosen)
+            way = Way("Choose the second run" if chosen else "Choose two runs", "/history" + chosen)
             empty("Nothing to compare yet", "Mark two runs in the history.", (way,))
             return
         self.room = ui.element("div").classes("compare")
@@ -76,7 +77,7 @@ class ComparePage:
         """Follow a run that is being made; when it has ended, compare."""
         with self.room:
             self.progress = ui.html("", sanitize=False).classes("look partial").props("role=status data-testid=waiting")
-            button = ui.button("Cancel", color=None, on_click=lambda: self.workspace.analyses.cancel(live.id))
+            button = ui.button("Cancel", color=None, on_click=lambda: run_actions.cancel(self.workspace, live.id))
             button.classes("quiet").props("flat no-caps dense data-testid=compare-cancel")
         client = ui.context.client
 
@@ -106,7 +107,7 @@ class ComparePage:
             documents = [await self.workspace.runs.document(id) for id in self.ids]
         except (AppError, LoupeError, StorageError) as error:
             with self.room:
-                failed(describe(error) | ({"details": {"sentence": ""}} if isinstance(error, NotFound) else {}))
+                failed(describe(error), ways=(Way("Choose two runs", "/history"),))
             return
         self.a, self.b = documents
         self.found = await asyncio.to_thread(compare, self.a, self.b)

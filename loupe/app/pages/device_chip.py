@@ -64,7 +64,7 @@ def device_state(workspace: Workspace) -> DeviceState:
     stats = device.stats()
     waiting = max(stats.waiting, sum(live.busy for live in workspace.analyses.live) - bool(stats.running))
     doing = f"loading {workspace.models.loading}" if workspace.models.loading else stats.running
-    parts = [device.device.type.upper(), _memory(device.device.type), doing or "ready"]
+    parts = [device.device.type.upper(), _memory(device.device.type), doing or ("starting" if waiting > 0 else "ready")]
     if waiting > 0:
         parts.append(f"{waiting} waiting")
     detail = f"{stats.device}: {doing or 'nothing'} runs now, {max(0, waiting)} wait, {stats.paused} paused."

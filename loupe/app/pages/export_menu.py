@@ -1,4 +1,4 @@
-"""The menu of a kept run: take it along in any format, copy its link, compare, repeat, rename, delete."""
+"""The menu of a kept run: take it along in any format, copy its link, rename, delete."""
 
 from nicegui import ui
 
@@ -7,11 +7,13 @@ from loupe.app.services.exports import MEANING, Format
 from loupe.app.services.runs import SAMPLE
 from loupe.app.workspace import Workspace
 
+NAMES = {Format.PARQUET: "Parquet"}
+
 
 def export_menu(workspace: Workspace, run_id: str) -> ui.button:
     """A button that opens the menu of a run, or of a sample (`sample:ID`), which nobody can change."""
     menu = _Menu(workspace, run_id)
-    button = ui.button("Run", icon="more_horiz", color=None).classes("quiet")
+    button = ui.button(icon="more_horiz", color=None).classes("quiet")
     button.props('flat no-caps dense aria-label="What to do with this run" data-testid=run-menu')
     with button, ui.menu().props("auto-close").classes("run-menu"):
         menu.fill()
@@ -29,14 +31,15 @@ class _Menu:
         self._title("Take it along")
         for format in Format:
             self._item(
-                format.upper(), MEANING[format], f"export-{format}", lambda chosen=format: self._download(chosen)
+                NAMES.get(format, format.upper()),
+                MEANING[format],
+                f"export-{format}",
+                lambda chosen=format: self._download(chosen),
             )
         self._title("This run")
         self._item("Copy link", "with the token that is kept", "copy-link", self._copy)
-        self._item("Compare with …", "choose the other one", "compare-with", self._compare)
         if self.is_sample:
             return
-        self._item("Repeat", "the same again, and what differs", "repeat", self._repeat)
         self._item("Rename", "", "rename", self._rename)
         self._item("Delete", "with a way back", "delete", self._delete)
 
@@ -52,12 +55,6 @@ class _Menu:
 
     def _copy(self) -> None:
         run_actions.copy_link(self.path, with_selection=True)
-
-    def _compare(self) -> None:
-        ui.navigate.to(f"/history?compare={self.id}")
-
-    async def _repeat(self) -> None:
-        ui.navigate.to(await run_actions.repeat(self.workspace, self.id))
 
     async def _rename(self) -> None:
         record = await self.workspace.runs.get(self.id)

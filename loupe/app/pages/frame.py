@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 PATIENCE_S = 30  # while torch is being imported, or on a busy machine, a page may take longer than NiceGUI's 3 s
 NOUNS = (
     ("analysis", "Analysis", "/"),
+    ("history", "History", "/history"),
     ("training", "Training", "/training"),
     ("features", "Features", "/features"),
     ("steering", "Steering", "/steering"),

@@ -15,7 +15,7 @@ from loupe.app.errors import ImportRefused
 from loupe.app.pages import run_actions
 from loupe.app.pages.frame import PATIENCE_S, Problem, frame, workspace_of
 from loupe.app.pages.history_table import LIMIT, Query, table_html
-from loupe.app.pages.links import address, link
+from loupe.app.pages.links import address
 from loupe.app.pages.run_actions import named
 from loupe.app.pages.states import Way, empty_html
 from loupe.app.plain import plain
@@ -62,7 +62,7 @@ def register(api: FastAPI) -> None:
             compare=compare,
         )
         workspace = workspace_of(api)
-        with frame(workspace, "analysis", "History") as problem:
+        with frame(workspace, "history", "History") as problem:
             await HistoryPage(workspace, wanted, problem).build(undo)
 
 
@@ -79,7 +79,13 @@ class HistoryPage:
 
     async def build(self, undo: str) -> None:
         """Lay the page out and show the list."""
-        ui.html("History", tag="h1", sanitize=False).classes("lede")
+        with ui.element("div"):
+            ui.html("History", tag="h1", sanitize=False).classes("lede")
+            ui.html(
+                "Every analysed text, kept with all that is needed to repeat it. Mark two to lay them side by side.",
+                tag="p",
+                sanitize=False,
+            ).classes("lede-sub")
         self._tools(await self.workspace.runs.rows.choices())
         self.said = ui.element("div").classes("said-bar").props("role=status aria-live=polite data-testid=history-said")
         self.table = ui.html("", sanitize=False).classes("panel scroll")
@@ -174,14 +180,12 @@ class HistoryPage:
                 "Nothing is deleted", f"A deleted run waits here for {days:g} days and can be brought back."
             )
         elif self.query.path != "/history":
-            said = empty_html(
-                "No run fits", "Fewer words or other filters find more.", (Way("All runs", link("/history")),)
-            )
+            said = empty_html("No run fits", "Fewer words or other filters find more.", (Way("All runs", "/history"),))
         else:
             said = empty_html(
                 "No run is kept yet",
                 "Every text that you analyse is kept here with all that is needed to repeat it.",
-                (Way("Analyse a text", link("/")),),
+                (Way("Analyse a text", "/"),),
             )
         return f'<div class="look empty" data-testid="state-empty">{said}</div>'
 

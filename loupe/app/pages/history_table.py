@@ -91,17 +91,25 @@ def _heading(column: str, label: str, query: Query) -> str:
 def _row(record: RunRecord, query: Query, is_chosen: bool) -> str:
     id = html.escape(record.id, quote=True)
     can_open = record.deleted_at is None
-    title = f'<a href="{link(f"/runs/{record.id}")}">{named(record.name)}</a>' if can_open else named(record.name)
-    about = html.escape(plain(record.text, 110))
+    name, about = _name_and_text(record)
+    title = f'<a href="{link(f"/runs/{record.id}")}">{name}</a>' if can_open else name
     return (
         f'<tr data-testid="history-row" data-run="{id}"{" class=chosen" if is_chosen else ""}>'
         f"<td class=pick>{_pick(record, is_chosen)}</td>"
-        f'<td class="name">{title}{_origin(record)}<div class="soft about"><bdi>{about}</bdi></div></td>'
+        f'<td class="name">{title}{_origin(record)}{about}</td>'
         f"<td>{html.escape(plain(record.model, 40))}{_layer(record)}</td>"
         f"<td>{named(record.author) if record.author else ''}</td>"
         f"<td>{_state(record)}</td><td class=num>{_recovered(record)}</td>"
         f"<td class=when>{_moment(record)}</td><td class=acts>{_acts(record, id)}</td></tr>"
     )
+
+
+def _name_and_text(record: RunRecord) -> tuple[str, str]:
+    """The name, and the text below it; a name that is only the beginning of the text is not said twice."""
+    text, name = " ".join(record.text.split()), record.name
+    if name == text or (name.endswith("…") and text.startswith(name[:-1])):
+        return f"<bdi>{html.escape(plain(record.text, 110))}</bdi>", ""
+    return named(record.name), f'<div class="soft about"><bdi>{html.escape(plain(record.text, 110))}</bdi></div>'
 
 
 def _pick(record: RunRecord, is_chosen: bool) -> str:

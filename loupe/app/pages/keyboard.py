@@ -6,16 +6,16 @@ from nicegui import ui
 
 EVERYWHERE = (
     ("?", "show or hide this map"),
-    ("g then a, t, f, s, l, y", "go to Analysis, Training, Features, Steering, Library, System"),
+    ("g then a, h, t, f, s, l, y", "go to Analysis, History, Training, Features, Steering, Library, System"),
     ("/", "to the search or text field"),
-    ("Tab, Shift Tab", "to the next, previous control"),
+    ("Tab or Shift Tab", "to the next, previous control"),
     ("Esc", "close, or let go"),
 )
 PAGES = {
     "analysis": (
         ("← → ↑ ↓", "walk the explained tokens"),
-        ("Home, End", "first, last explained token"),
-        ("Enter, Space", "keep or let go the token in focus"),
+        ("Home or End", "first, last explained token"),
+        ("Enter or Space", "keep or let go the token in focus"),
         ("Shift with arrows", "choose a range of positions"),
         ("e", "explain the chosen positions"),
         ("v", "next view: text, table, transposed"),
@@ -39,7 +39,7 @@ def _dialog_html(active: str) -> str:
         '<button class="shut" aria-label="Close" data-testid="keymap-close">×</button></form>'
         f"{tables}{_table_html('Everywhere', EVERYWHERE)}"
         '<label class="switch"><input type="checkbox" id="keymap-single" data-testid="keymap-single"> '
-        "Single keys work without Ctrl or Alt</label></dialog>"
+        "Listen to single keys</label></dialog>"
     )
 
 
@@ -49,6 +49,6 @@ def _table_html(title: str, keys: tuple[tuple[str, str], ...]) -> str:
 
 
 def _keys_html(written: str) -> str:
-    words = {",": "", "then": "then", "with": "with"}
+    words = {",": "", "then": "then", "with": "with", "or": "or"}
     parts = written.replace(",", " , ").split()
     return " ".join(words[part] if part in words else f"<kbd>{html.escape(part)}</kbd>" for part in parts)

@@ -1,6 +1,6 @@
 """The run that is shown: text, table or transposed, and the card beside it. One selection, whatever the view."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from nicegui import app, ui
@@ -40,7 +40,7 @@ class Reader:
         self.path = "/"
         self._on_choose, self._on_explain = on_choose, on_explain
         self._live: LiveRun | None = None
-        self._seen, self._card_drawn, self._shown_card = 0, "", None
+        self._seen, self._card_drawn, self._shown_card = 0, hint_html(), None
         self._asked: frozenset[int] = frozenset()
         self._samples: list[dict[str, str]] = []
         self._table: ResultTable | None = None
@@ -125,11 +125,13 @@ class Reader:
         elif (start := self.view.best_start()) is not None:
             self._show_card(start)
 
-    def show_problem(self, problem: dict[str, Any]) -> None:
+    def show_problem(self, problem: dict[str, Any], ways: Sequence[states.Way] = ()) -> None:
         """Say what went wrong; it stays until something else is shown."""
         self.problem.clear()
         with self.problem:
-            states.failed(problem)
+            states.failed(problem, ways=ways)
+        if not self.view.tokens:
+            self._card("")
         self.problem.visible = True
         self.panel.visible = bool(self.view.tokens)
 
@@ -140,6 +142,7 @@ class Reader:
             states.empty(title, sentence, ways)
         self.problem.visible = True
         self.panel.visible = False
+        self._card("")
 
     def follow(self, live: LiveRun, *, path: str, samples: list[dict[str, str]]) -> None:
         """Begin to show a run that is being made."""
@@ -296,6 +299,8 @@ class Reader:
         if event.args == "order":
             self.by_salience = app.storage.user["by_salience"] = not self.by_salience
             self._redraw_card()
+        elif event.args == "release":
+            self.release()
 
     def _scale(self) -> Scale | None:
         return scale_of(self.score, self.view.values(self.score)) if self.score in SCORES else None
@@ -313,7 +318,8 @@ class Reader:
         if self.strip.box.visible:
             self.strip.show(self.view, Paint(self._state_of, self.score, scale, self.locked, self.chosen), whole)
         self._draw_other(scale)
-        self.legend.set_content(summary.legend_html(scale, self.mode))
+        states_here = {self._state_of(position) for position in range(len(self.view.tokens))}
+        self.legend.set_content(summary.legend_html(scale, self.mode, states_here))
 
     def _draw_other(self, scale: Scale | None) -> None:
         shown = None

@@ -1,4 +1,4 @@
-"""What one can do with a kept run, wherever it is shown: rename, delete with a way back, repeat, copy its link.
+"""What one can do with a run, wherever it is shown: cancel, rename, delete with a way back, repeat, copy its link.
 
 Each asks what must be asked, does it, and returns what became of it; where to go next is the page's business.
 """
@@ -8,6 +8,8 @@ from collections.abc import Sequence
 
 from nicegui import ui
 
+from loupe.app.errors import ConfirmationNeeded
+from loupe.app.pages.controls import confirmed
 from loupe.app.plain import plain
 from loupe.app.security.guard import PERSON
 from loupe.app.services.runs import MAX_NAME
@@ -73,6 +75,15 @@ async def delete(workspace: Workspace, record: RunRecord, *, forever: bool = Fal
     if agreed:
         await workspace.analyses.delete(record.id, by=visitor(), forever=forever)
     return agreed
+
+
+async def cancel(workspace: Workspace, id: str) -> None:
+    """Cancel a running analysis; another person's only after asking."""
+    try:
+        await workspace.analyses.cancel(id, by=visitor(), confirm=False)
+    except ConfirmationNeeded as needed:
+        if await confirmed(str(needed), "Cancel it", "Leave it"):
+            await workspace.analyses.cancel(id, by=visitor())
 
 
 async def repeat(workspace: Workspace, id: str) -> str:

@@ -126,10 +126,10 @@ def legend_html(scale: Scale) -> str:
     ends = f"{how} from {show(scale.value_of(levels[0]))} to {show(scale.limit)}"
     return (
         f'<span class="ramp" title="{html.escape(score.meaning, quote=True)}">'
-        f'<span>{html.escape(score.label)}{unit}</span><span class="scale">'
+        f'<span class="named">{html.escape(score.label)}{unit}<span class="how">{how}, limit {top}</span></span>'
+        '<span class="scale">'
         f'<span class="cells" role="img" aria-label="{ends}">{cells}</span>'
-        f'<span class="ticks num" aria-hidden="true">{marks}</span></span>'
-        f'<span class="how">{how}, limit {top}</span></span>'
+        f'<span class="ticks num" aria-hidden="true">{marks}</span></span></span>'
     )
 
 

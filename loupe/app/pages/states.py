@@ -32,9 +32,9 @@ def stale(changed: str) -> ui.html:
     return _place("stale", stale_html(changed))
 
 
-def failed(problem: dict[str, Any], retry: Callable[[], Any] | None = None) -> ui.html:
-    """Something went wrong; `problem` is as `errors.describe` gives it."""
-    placed = _place("failed", failed_html(problem))
+def failed(problem: dict[str, Any], retry: Callable[[], Any] | None = None, ways: Sequence[Way] = ()) -> ui.html:
+    """Something went wrong; `problem` is as `errors.describe` gives it, `ways` lead on from there."""
+    placed = _place("failed", failed_html(problem) + _ways_html(ways))
     if retry is not None:
         again = ui.button("Try again", on_click=retry, color=None).classes("quiet")
         again.props("flat no-caps dense data-testid=state-retry")
@@ -48,13 +48,8 @@ def partial(done: int, total: int, noun: str, why: str = "") -> ui.html:
 
 def empty_html(title: str, sentence: str, ways: Sequence[Way] = ()) -> str:
     """The empty look as markup."""
-    links = "".join(
-        f'<li><a href="{link(way.href)}">{html.escape(way.name)}</a>'
-        f"{f'<span>{html.escape(way.about)}</span>' if way.about else ''}</li>"
-        for way in ways
-    )
-    listed = f"<ul>{links}</ul>" if links else ""
-    return f"<h2>{html.escape(title)}</h2><p>{html.escape(sentence)}</p>{listed}"
+    said = f"<p>{html.escape(sentence)}</p>" if sentence else ""
+    return f"<h2>{html.escape(title)}</h2>{said}{_ways_html(ways)}"
 
 
 def stale_html(changed: str) -> str:
@@ -76,6 +71,15 @@ def partial_html(done: int, total: int, noun: str, why: str = "") -> str:
         f'<span class="hatch" aria-hidden="true"><i style="width:{show(share)}%"></i></span>'
         f'<span class="num"><b>{done:,} / {total:,}</b> {html.escape(noun)}.{reason}</span>'
     )
+
+
+def _ways_html(ways: Sequence[Way]) -> str:
+    links = "".join(
+        f'<li><a href="{link(way.href)}">{html.escape(way.name)}</a>'
+        f"{f'<span>{html.escape(way.about)}</span>' if way.about else ''}</li>"
+        for way in ways
+    )
+    return f"<ul>{links}</ul>" if links else ""
 
 
 def _place(look: str, markup: str) -> ui.html:

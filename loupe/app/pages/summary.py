@@ -1,6 +1,7 @@
 """What is said above and below a run: its name, its means over reliable positions, its warnings, its legend."""
 
 import html
+from collections.abc import Collection
 from typing import Any
 
 from loupe.app.pages.links import link
@@ -8,9 +9,18 @@ from loupe.app.pages.numbers import seconds, show
 from loupe.app.pages.run_view import RunView
 from loupe.app.pages.scales import Scale
 from loupe.app.pages.scales import legend_html as scale_html
+from loupe.app.pages.strip import State
 from loupe.app.services.live import LiveRun
 from loupe.storage.rows import WorkState
 
+WORDS = {
+    State.DONE: "explained",
+    State.DOUBTFUL: "doubtful",
+    State.MAKING: "running",
+    State.WAITING: "waiting",
+    State.SKIPPED: "not asked",
+    State.FAILED: "failed",
+}
 KINDS = {"sample": "Sample run stored with the starter", "saved": "Saved run"}
 
 
@@ -42,21 +52,13 @@ def preview_html(tokens: int) -> str:
     )
 
 
-def legend_html(scale: Scale | None, mode: str) -> str:
-    """What colours and underlines mean here."""
+def legend_html(scale: Scale | None, mode: str, states: Collection[State]) -> str:
+    """What the colours and the underlines that are drawn mean."""
     ramp = scale_html(scale) if scale else '<span class="ramp">no colour</span>'
     if mode != "text":
         return f'<div class="legend" data-testid="legend">{ramp}</div>'
     looks = "".join(
-        f'<span><span class="tok {state}">{word}</span></span>'
-        for state, word in (
-            ("done", "explained"),
-            ("doubtful", "doubtful"),
-            ("making", "running"),
-            ("waiting", "waiting"),
-            ("skipped", "not asked"),
-            ("failed", "failed"),
-        )
+        f'<span><span class="tok {state}">{word}</span></span>' for state, word in WORDS.items() if state in states
     )
     return (
         f'<div class="legend" data-testid="legend">{ramp}<span class="looks">{looks}</span>'
