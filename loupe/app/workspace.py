@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from loupe.app.bridge import Bridge
 from loupe.app.outbound.hub import Hub
+from loupe.app.outbound.hub_datasets import DatasetHub
+from loupe.app.outbound.hub_saes import SaeHub
 from loupe.app.outbound.token import HubToken
 from loupe.app.services.analysis import Analyses
 from loupe.app.services.backups import Backups
@@ -26,11 +28,13 @@ from loupe.app.services.library import Library
 from loupe.app.services.loads import Loads
 from loupe.app.services.models import Models
 from loupe.app.services.runs import Runs
+from loupe.app.services.sae_exchange import SaeExchange
 from loupe.app.services.saes import Saes
 from loupe.app.services.safekeeping import Safekeeping, safekept
 from loupe.app.services.system import System
 from loupe.app.services.templates import Templates
 from loupe.app.services.trainings import Trainings
+from loupe.app.services.uploads import Uploads
 from loupe.app.settings import Settings, starter_folder
 from loupe.storage.store import Store, open_store
 
@@ -55,10 +59,12 @@ class Workspace:
     runs: Runs
     loads: Loads
     library: Library
+    uploads: Uploads
     datasets: Datasets
     trainings: Trainings
     templates: Templates
     saes: Saes
+    sae_exchange: SaeExchange
     hub_token: HubToken
     downloads: Downloads
     system: System
@@ -78,11 +84,13 @@ async def open_workspace(settings: Settings) -> AsyncIterator[Workspace]:
         _tell(store)
         workspace = _services(settings, store, safekeeping)
         workspace.bridge.attach()
+        await asyncio.to_thread(workspace.downloads.clear)
         await workspace.groups.open()
         await workspace.datasets.with_stories()
         await workspace.saes.open()
         workspace.library.start_watching()
         workspace.runs.start_sweeping()
+        await workspace.uploads.start_sweeping()
         workspace.history.start()
         logging.getLogger().addHandler(workspace.logbook)
         try:
@@ -91,6 +99,7 @@ async def open_workspace(settings: Settings) -> AsyncIterator[Workspace]:
             logging.getLogger().removeHandler(workspace.logbook)
             await workspace.history.close()
             await workspace.runs.close()
+            await workspace.uploads.close()
             await workspace.jobs.close()
             await workspace.library.close()
             await asyncio.to_thread(workspace.engine.close)
@@ -104,9 +113,14 @@ def _services(settings: Settings, store: Store, safekeeping: Safekeeping | None)
     catalogue = Catalogue(starter_folder(settings), store.data_dir.models)
     token = HubToken(store.data_dir.path / "hub-token", settings.hub_token)
     hub = Hub(settings, token)
+    downloads = Downloads(settings, hub, store.data_dir.models, jobs)
     groups = Groups(store.library, catalogue, settings.default_pair)
     models = Models(settings, engine, catalogue, groups, bridge)
     runs = Runs(store, catalogue, bridge, kept_days=settings.deleted_runs_days)
+    saes = Saes(store, engine, catalogue, models, jobs, bridge)
+    datasets = Datasets(
+        settings, store, engine, catalogue, models, jobs, bridge, DatasetHub(settings, token), downloads
+    )
     return Workspace(
         settings=settings,
         store=store,
@@ -121,13 +135,15 @@ def _services(settings: Settings, store: Store, safekeeping: Safekeeping | None)
         generations=Generations(settings, models, jobs, bridge, events),
         runs=runs,
         loads=Loads(jobs, models, catalogue, groups, store.library),
-        library=Library(settings, store, engine, catalogue, groups, models, hub),
-        datasets=Datasets(settings, store, engine, catalogue, models, jobs),
+        library=Library(settings, store, engine, catalogue, groups, models, hub, (datasets.purge, saes.purge)),
+        uploads=Uploads(settings, store),
+        datasets=datasets,
         trainings=Trainings(store, engine, catalogue, models, jobs, bridge, events),
         templates=Templates(store.library),
-        saes=Saes(store, engine, catalogue, models, jobs),
+        saes=saes,
+        sae_exchange=SaeExchange(saes, SaeHub(settings, token), downloads, jobs),
         hub_token=token,
-        downloads=Downloads(settings, hub, store.data_dir.models, jobs),
+        downloads=downloads,
         system=System(settings, store, engine, catalogue, history, jobs.latencies),
         backups=Backups(store, jobs, settings.backup_dir),
         history=history,

@@ -7,7 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from loupe.app.api.context import Author, Here, PathsAllowed, Wanted
 from loupe.app.api.envelope import Page, Reply, page_of
-from loupe.app.services.datasets import DatasetRequest, TokenisationRequest, dataset_json, tokenisation_json
+from loupe.app.services.dataset_request import DatasetRequest, TokenisationRequest
+from loupe.app.services.datasets import dataset_json, tokenisation_json
 from loupe.app.services.live_job import LiveJob
 
 router = APIRouter(prefix="/datasets", tags=["datasets"])
@@ -47,7 +48,7 @@ async def list_datasets(
 
 @router.post("", status_code=202)
 async def create(asked: DatasetRequest, here: Here, paths: PathsAllowed, author: Author) -> Reply[Begun]:
-    """Make a dataset of a pasted text, or of files on this machine (its own command line only)."""
+    """Make a dataset of a pasted text, of a repository of the hub, or of files on this machine (its operator only)."""
     return begun(await here.datasets.create(asked, paths_allowed=paths, author=author))
 
 
@@ -72,7 +73,7 @@ async def upload(
 
 @router.post("/preview")
 async def preview(asked: DatasetRequest, here: Here, paths: PathsAllowed) -> Reply[dict[str, Any]]:
-    """Columns and first cells, before anything is made."""
+    """Columns and first cells, before anything is made; of a repository also its commit, licence and parts."""
     return Reply(data=await here.datasets.preview(asked, paths_allowed=paths))
 
 
@@ -110,7 +111,7 @@ async def delete(id: str, here: Here) -> Reply[dict[str, Any]]:
 @router.post("/{id}/restore")
 async def restore(id: str, here: Here) -> Reply[dict[str, Any]]:
     """Take it out of the bin."""
-    return Reply(data=dataset_json(await here.store.datasets.restore(id)))
+    return Reply(data=dataset_json(await here.datasets.restore(id)))
 
 
 @router.post("/{id}/tokenisations", status_code=202)

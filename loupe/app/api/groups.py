@@ -9,8 +9,7 @@ from loupe.app.api.context import Author, Here, Wanted
 from loupe.app.api.envelope import Page, Reply
 from loupe.app.api.listing import page_from
 from loupe.app.api.models import Precise, accepted
-from loupe.app.errors import Conflict
-from loupe.app.services.group_file import read_groups, write_groups
+from loupe.app.services.group_file import take_over, write_groups
 from loupe.app.services.groups import GROUP, Group, group_json
 from loupe.app.workspace import Workspace
 
@@ -88,16 +87,9 @@ async def add(new: NewGroup, here: Here, author: Author) -> Reply[dict[str, Any]
 @router.post("/import", status_code=201)
 async def import_file(file: GroupFileBody, here: Here, author: Author) -> Reply[dict[str, Any]]:
     """Take over the groups and pairs of a group file. Pairs that cannot be used come with the reason."""
-    found = read_groups(file.content, here.catalogue)
-    taken = {pair.id for pair in here.groups.pairs()} & {pair.id for pair in found.pairs}
-    taken |= {group.id for group in here.groups.groups()} & {group.id for group in found.groups}
-    if taken:
-        raise Conflict(f"There are already {', '.join(sorted(taken))} in the library. Delete or rename them first.")
-    pairs = [await here.groups.add_pair(pair, author=author) for pair in found.pairs]
-    groups = [await here.groups.add_group(group, author=author) for group in found.groups]
-    problems = {pair.id: pair.problem for pair in pairs if pair.problem}
-    told = {"groups": [g.id for g in groups], "pairs": [p.id for p in pairs], "problems": problems}
-    return Reply(data=told | {"unused": list(found.unused)})
+    taken = await take_over(file.content, here.catalogue, here.groups, author=author)
+    told = {"groups": [g.id for g in taken.groups], "pairs": [p.id for p in taken.pairs], "problems": taken.problems}
+    return Reply(data=told | {"unused": list(taken.unused)})
 
 
 @router.get("/export")
@@ -134,7 +126,7 @@ async def attach(id: str, donor: Donor, here: Here, author: Author) -> Reply[dic
 @router.post("/{id}/load", status_code=202)
 async def load(id: str, how: Precise, here: Here, author: Author) -> Reply[dict[str, Any]]:
     """Bring its first usable pair and its base into memory; the other pairs then load only their own halves."""
-    pair = _first_usable(here, here.groups.group(id))
+    pair = here.models.first_usable(here.groups.group(id))
     job = await here.loads.load_pair(pair, how.dtype, author=author)
     size = sum(here.catalogue.get(folder).size for folder in here.groups.pair(pair).folders)
     return Reply(data=accepted(job, here.loads.estimate(size)))
@@ -144,10 +136,7 @@ async def load(id: str, how: Precise, here: Here, author: Author) -> Reply[dict[
 async def unload(id: str, here: Here) -> Reply[dict[str, Any]]:
     """Let the base and everything that reads it go; 409 while a request uses it."""
     group = here.groups.group(id)
-    for loaded in here.models.loaded:
-        if loaded.spec.model == here.catalogue.get(group.base).path:
-            await here.models.unload(loaded.spec)
-    await here.models.unload_folder(here.catalogue.get(group.base).path)
+    await here.models.unload_base(group.base)
     return Reply(data=view(here, group))
 
 
@@ -155,7 +144,7 @@ async def unload(id: str, here: Here) -> Reply[dict[str, Any]]:
 async def switch(id: str, here: Here, author: Author) -> Reply[dict[str, Any]]:
     """Let its first usable pair answer requests that name no model; running requests keep what they use."""
     group = here.groups.group(id)
-    await here.groups.set_default(_first_usable(here, group), author=author)
+    await here.groups.set_default(here.models.first_usable(group), author=author)
     return Reply(data=view(here, group))
 
 
@@ -176,11 +165,3 @@ def view(here: Workspace, group: Group) -> dict[str, Any]:
     known = {pair.id: pair for pair in here.groups.pairs()}
     states = {id: here.models.state_of(known[id]) for id in group.pairs if id in known}
     return group_json(group) | {"states": states, "is_default": here.groups.default in group.pairs}
-
-
-def _first_usable(here: Workspace, group: Group) -> str:
-    known = {pair.id: pair for pair in here.groups.pairs()}
-    for id in group.pairs:
-        if id in known and here.models.state_of(known[id]) != "unusable":
-            return id
-    raise Conflict(f"The group {group.id} has no pair that can be used.")

@@ -11,7 +11,7 @@ from loupe.app.api.listing import page_from
 from loupe.app.services.catalogue import Kind
 from loupe.app.services.downloads import folder_name, plan_of
 from loupe.app.services.live_job import LiveJob
-from loupe.app.services.models import entry_json
+from loupe.app.services.model_view import entry_json
 from loupe.app.services.options import Dtype
 from loupe.app.workspace import Workspace
 

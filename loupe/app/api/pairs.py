@@ -88,11 +88,7 @@ async def load(id: str, how: Precise, here: Here, author: Author) -> Reply[dict[
 async def unload(id: str, here: Here) -> Reply[dict[str, Any]]:
     """Let its halves go, and the base when no other pair reads it; 409 while a request uses it."""
     pair = here.groups.pair(id)
-    for loaded in here.models.loaded:
-        if loaded.spec.verbalizer == here.catalogue.get(pair.verbalizer).path and (
-            loaded.spec.reconstructor == here.catalogue.get(pair.reconstructor).path
-        ):
-            await here.models.unload(loaded.spec)
+    await here.models.unload_pair(pair)
     return Reply(data=view(here, pair))
 
 

@@ -1,4 +1,4 @@
-"""Sparse autoencoders: list, import, export, evaluate."""
+"""Sparse autoencoders: list, import, fetch from the hub, export, send to the hub, evaluate."""
 
 from typing import Annotated, Any
 
@@ -24,6 +24,33 @@ class Import(BaseModel):
     path: str = Field(min_length=1, max_length=4096, description="Folder or file.")
     model: str = Field(default="starter", max_length=300, description="Model it belongs to.")
     name: str = Field(default="", max_length=200, description="What it is called; unset: as the folder.")
+
+
+class SaePlace(BaseModel):
+    """A repository of the hub and a revision of it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    repo: str = Field(description="OWNER/NAME", max_length=200, pattern=r"^[\w.-]+/[\w.-]+$")
+    revision: str = Field(default="main", description="Branch, tag or commit; pinned to its commit.", max_length=200)
+
+
+class SaeDownload(SaePlace):
+    """One SAE of a repository, as the preview lists it."""
+
+    path: str = Field(min_length=1, max_length=1000, description="Which one: its `path` in the preview.")
+    model: str = Field(default="starter", max_length=300, description="Model it belongs to.")
+    name: str = Field(default="", max_length=200, description="What it is called; unset: as the repository.")
+
+
+class SaeUpload(BaseModel):
+    """Where an SAE is sent. The token must be one that may write."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    repo: str = Field(description="OWNER/NAME", max_length=200, pattern=r"^[\w.-]+/[\w.-]+$")
+    path: str = Field(default="", max_length=300, description="Folder in the repository; unset: its top.")
+    private: bool = Field(default=False, description="Whether a repository that has to be made is private.")
 
 
 class Judge(BaseModel):
@@ -69,6 +96,26 @@ async def take_in(asked: Import, here: Here, paths: PathsAllowed, author: Author
     return Reply(data=sae_json(record))
 
 
+@router.post("/preview")
+async def preview(place: SaePlace, here: Here) -> Reply[dict[str, Any]]:
+    """The SAEs of a repository with their sizes, its commit and licence, before anything is fetched."""
+    return Reply(data=await here.sae_exchange.preview(place.repo, place.revision))
+
+
+@router.post("/download", status_code=202)
+async def download(asked: SaeDownload, here: Here, author: Author) -> Reply[Begun]:
+    """Fetch one SAE of a repository and import it."""
+    where = {"model": asked.model, "name": asked.name, "author": author}
+    return begun(await here.sae_exchange.download(asked.repo, asked.path, asked.revision, **where))
+
+
+@router.post("/{id}/upload", status_code=202)
+async def upload(id: str, asked: SaeUpload, here: Here, author: Author) -> Reply[Begun]:
+    """Send it as a SAELens folder to a repository of the hub, and nowhere else."""
+    where = {"path": asked.path, "private": asked.private, "author": author}
+    return begun(await here.sae_exchange.upload(id, asked.repo, **where))
+
+
 @router.get("/{id}")
 async def read(id: str, here: Here) -> Reply[dict[str, Any]]:
     """Shape, place, provenance, and evaluation card."""
@@ -78,7 +125,7 @@ async def read(id: str, here: Here) -> Reply[dict[str, Any]]:
 @router.patch("/{id}")
 async def rename(id: str, new: NewName, here: Here) -> Reply[dict[str, Any]]:
     """Give it another name."""
-    return Reply(data=sae_json(await here.store.saes.describe(id, name=new.name)))
+    return Reply(data=sae_json(await here.saes.rename(id, new.name)))
 
 
 @router.get("/{id}/export", response_class=Response)
@@ -104,4 +151,4 @@ async def delete(id: str, here: Here) -> Reply[dict[str, Any]]:
 @router.post("/{id}/restore")
 async def restore(id: str, here: Here) -> Reply[dict[str, Any]]:
     """Take it out of the bin."""
-    return Reply(data=sae_json(await here.store.saes.restore(id)))
+    return Reply(data=sae_json(await here.saes.restore(id)))

@@ -1,18 +1,18 @@
-"""`loupe datasets`: list, show, create, tokenise, delete, restore."""
+"""`loupe datasets`: list, show, create, fetch, tokenise, delete, restore."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from loupe.app.cli.client import open_client
 from loupe.app.cli.jobs import followed
-from loupe.app.cli.output import out, print_json, print_table
+from loupe.app.cli.kept import Json, delete_kept, list_kept, restore_kept, show_kept
+from loupe.app.cli.output import out, print_json
 from loupe.app.plain import plain
 from loupe.app.settings import Settings
 
 app = typer.Typer(help="Texts to train on, and the token rows they are cut into.", no_args_is_help=True)
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Id = Annotated[str, typer.Argument(help="Id from `loupe datasets list`.")]
 
 
@@ -23,24 +23,14 @@ def list_datasets(
     as_json: Json = False,
 ) -> None:
     """Datasets and their token rows."""
-    with open_client(Settings()) as client:
-        rows = client.every("/datasets", search=search, deleted=deleted)
-    if as_json:
-        print_json(rows)
-        return
-    shown = [(row["id"], plain(row["name"]), row["source"], f"{row['documents']:,}", _token_rows(row)) for row in rows]
-    print_table(("id", "name", "source", "documents", "token rows"), shown, empty="There is no dataset.")
+    columns = ("id", "name", "source", "documents", "token rows")
+    list_kept("datasets", columns, _cells, search=search, deleted=deleted, as_json=as_json)
 
 
 @app.command("show")
 def show(id: Id, as_json: Json = False) -> None:
     """Counts, statistics and token rows of a dataset."""
-    with open_client(Settings()) as client:
-        found = client.get(f"/datasets/{id}")["data"]
-    if as_json:
-        print_json(found)
-        return
-    print_table(("", ""), [(name, plain(str(value))) for name, value in found.items()], empty="")
+    show_kept("datasets", id, as_json=as_json)
 
 
 @app.command("create")
@@ -59,6 +49,32 @@ def create(
         job = followed(client, begun["job_id"], quiet=as_json)
         made = next(row for row in client.every("/datasets") if row["name"] == wanted["name"])
     print_json(made) if as_json else out.print(f"[green]{made['id']}[/] {job['message']}")
+
+
+@app.command("fetch")
+def fetch(
+    repo: Annotated[str, typer.Argument(help="OWNER/NAME on the hub.")],
+    config: Annotated[str | None, typer.Option(help="Which of its configurations.")] = None,
+    part: Annotated[str | None, typer.Option(help="Which of its splits, such as train.")] = None,
+    revision: Annotated[str, typer.Option(help="Branch, tag or commit.")] = "main",
+    name: Annotated[str, typer.Option(help="What it is called; unset: as the repository.")] = "",
+    column: Annotated[str | None, typer.Option(help="Column of the text or chat.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Read at most this many documents.")] = None,
+    look: Annotated[
+        bool, typer.Option("--look", help="Only show what there is.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Make a dataset of a repository of the hub, file by file, or look at it."""
+    place = {"repo": repo, "revision": revision, "config": config, "part": part}
+    wanted = {"name": name or repo.rpartition("/")[2], **place, "column": column, "limit": limit}
+    with open_client(Settings()) as client:
+        if look:
+            print_json(client.post("/datasets/preview", wanted)["data"])
+            return
+        begun = client.post("/datasets", wanted)["data"]
+        job = followed(client, begun["job_id"], quiet=as_json)
+    print_json(job) if as_json else out.print(f"{plain(wanted['name'])}: {job['message']}", markup=False)
 
 
 @app.command("tokenise")
@@ -87,17 +103,17 @@ def tokenise(
 @app.command("delete")
 def delete(id: Id, as_json: Json = False) -> None:
     """Put a dataset into the bin."""
-    with open_client(Settings()) as client:
-        gone = client.delete(f"/datasets/{id}")["data"]
-    print_json(gone) if as_json else out.print(f"{id} is in the bin; `loupe datasets restore {id}` brings it back")
+    delete_kept("datasets", id, as_json=as_json)
 
 
 @app.command("restore")
 def restore(id: Id, as_json: Json = False) -> None:
     """Take a dataset out of the bin."""
-    with open_client(Settings()) as client:
-        back = client.post(f"/datasets/{id}/restore")["data"]
-    print_json(back) if as_json else out.print(f"[green]{id}[/] is back")
+    restore_kept("datasets", id, as_json=as_json)
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    return (row["id"], plain(row["name"]), row["source"], f"{row['documents']:,}", _token_rows(row))
 
 
 def _token_rows(row: dict) -> str:

@@ -1,20 +1,20 @@
-"""`loupe saes`: list, show, import, export, evaluate, delete, restore."""
+"""`loupe saes`: list, show, import, download, export, upload, evaluate, delete, restore."""
 
 import zipfile
 from io import BytesIO
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from loupe.app.cli.client import open_client
 from loupe.app.cli.jobs import followed
+from loupe.app.cli.kept import Json, delete_kept, list_kept, restore_kept, show_kept
 from loupe.app.cli.output import out, print_json, print_table
 from loupe.app.plain import plain
 from loupe.app.settings import Settings
 
 app = typer.Typer(help="Sparse autoencoders: trained here, imported, shipped.", no_args_is_help=True)
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Id = Annotated[str, typer.Argument(help="Id from `loupe saes list`.")]
 
 
@@ -25,27 +25,14 @@ def list_saes(
     as_json: Json = False,
 ) -> None:
     """SAEs, the latest first."""
-    with open_client(Settings()) as client:
-        rows = client.every("/saes", search=search, deleted=deleted)
-    if as_json:
-        print_json(rows)
-        return
-    shown = [
-        (r["id"], plain(r["name"]), r["architecture"], ", ".join(r["hook_points"]), f"{r['d_sae']:,}", r["source"])
-        for r in rows
-    ]
-    print_table(("id", "name", "architecture", "hook points", "d_sae", "source"), shown, empty="There is no SAE.")
+    columns = ("id", "name", "architecture", "hook points", "d_sae", "source")
+    list_kept("saes", columns, _cells, search=search, deleted=deleted, as_json=as_json)
 
 
 @app.command("show")
 def show(id: Id, as_json: Json = False) -> None:
     """Shape, place, provenance and evaluation card."""
-    with open_client(Settings()) as client:
-        found = client.get(f"/saes/{id}")["data"]
-    if as_json:
-        print_json(found)
-        return
-    print_table(("", ""), [(name, plain(str(value))) for name, value in found.items()], empty="")
+    show_kept("saes", id, as_json=as_json)
 
 
 @app.command("import")
@@ -65,6 +52,43 @@ def take_in(
     out.print(f"[green]{made['id']}[/] {plain(made['name'])}, read as {made['source_format']}")
     for assumption in made.get("assumptions", ()):
         out.print(f"assumed: {plain(assumption)}", markup=False)
+
+
+@app.command("download")
+def download(
+    repo: Annotated[str, typer.Argument(help="OWNER/NAME on the hub.")],
+    path: Annotated[str, typer.Argument(help="Which of its SAEs; unset lists them.")] = "",
+    revision: Annotated[str, typer.Option(help="Branch, tag or commit.")] = "main",
+    model: Annotated[str, typer.Option(help="Model it belongs to.")] = "starter",
+    name: Annotated[str, typer.Option(help="What it is called.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Fetch one SAE of a repository, or show which there are."""
+    with open_client(Settings()) as client:
+        place = {"repo": repo, "revision": revision}
+        if not path:
+            found = client.post("/saes/preview", place)["data"]
+            shown = [(plain(each["path"]), f"{each['size_bytes']:,}") for each in found["saes"]]
+            print_json(found) if as_json else print_table(("path", "bytes"), shown, empty="There is no SAE.")
+            return
+        begun = client.post("/saes/download", place | {"path": path, "model": model, "name": name})["data"]
+        job = followed(client, begun["job_id"], quiet=as_json)
+    print_json(job) if as_json else out.print(plain(job["message"]), markup=False)
+
+
+@app.command("upload")
+def upload(
+    id: Id,
+    repo: Annotated[str, typer.Argument(help="OWNER/NAME on the hub; made where it is not there.")],
+    path: Annotated[str, typer.Option(help="Folder in the repository.")] = "",
+    private: Annotated[bool, typer.Option("--private", help="Private, if it has to be made.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Send an SAE as a SAELens folder to a repository, and nowhere else."""
+    with open_client(Settings()) as client:
+        begun = client.post(f"/saes/{id}/upload", {"repo": repo, "path": path, "private": private})["data"]
+        job = followed(client, begun["job_id"], quiet=as_json)
+    print_json(job) if as_json else out.print(f"[green]{repo}[/] has it")
 
 
 @app.command("export")
@@ -103,14 +127,15 @@ def evaluate(
 @app.command("delete")
 def delete(id: Id, as_json: Json = False) -> None:
     """Put an SAE into the bin."""
-    with open_client(Settings()) as client:
-        gone = client.delete(f"/saes/{id}")["data"]
-    print_json(gone) if as_json else out.print(f"{id} is in the bin; `loupe saes restore {id}` brings it back")
+    delete_kept("saes", id, as_json=as_json)
 
 
 @app.command("restore")
 def restore(id: Id, as_json: Json = False) -> None:
     """Take an SAE out of the bin."""
-    with open_client(Settings()) as client:
-        back = client.post(f"/saes/{id}/restore")["data"]
-    print_json(back) if as_json else out.print(f"[green]{id}[/] is back")
+    restore_kept("saes", id, as_json=as_json)
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    hook_points = ", ".join(row["hook_points"])
+    return (row["id"], plain(row["name"]), row["architecture"], hook_points, f"{row['d_sae']:,}", row["source"])

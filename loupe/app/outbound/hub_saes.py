@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from loupe.app.errors import Conflict, HubRefused
+from loupe.app.errors import Conflict, HubRefused, HubUnreachable
 from loupe.app.outbound.hub import Hub, HubFile, OnProgress, Plan, _translated
 
 WEIGHTS = ("sae_weights.safetensors", "sae.safetensors", "params.npz", "params.safetensors", "ae.safetensors")
 _BESIDE = (".json", ".yaml", ".yml", "sparsity.safetensors", "activation_scaler.json")
 _PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl")
 _LARGEST_BESIDE = 1 << 22
+MANIFEST = "manifest.json"  # our own list of an artefact's files, of no use elsewhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,27 +52,36 @@ class SaeHub(Hub):
             raise HubRefused(f"{repo} at {revision} has {why}.")
         return plan, found
 
+    def plan_of_sae(self, plan: Plan, path: str) -> Plan:
+        """The part of a plan that is one SAE. Raises HubRefused when there is none at `path`."""
+        wanted = _files_of(path, plan.files)
+        if not wanted:
+            raise HubRefused(f"{plan.repo} has no SAE at {path!r}.")
+        return replace(plan, files=wanted)
+
+    def may_write(self) -> None:
+        """Raises OfflineRefused, and HubRefused where no token is known."""
+        if not self._api().token:
+            raise HubRefused("Uploading needs a hub token that may write: give one in the library.")
+
     def download_sae(self, plan: Plan, path: str, saes: Path, on_progress: OnProgress, stop: threading.Event) -> Path:
         """Fetch one SAE of a plan; returns the file or folder to read. Complete or absent, never half.
 
         Folders keep their names below `saes/OWNER--NAME@COMMIT`, since some formats say there what they are.
         Raises HubRefused (not in the plan), Conflict (cancelled, disk full), and as `plan_saes`.
         """
-        wanted = _files_of(path, plan.files)
-        if not wanted:
-            raise HubRefused(f"{plan.repo} has no SAE at {path!r}.")
+        part = self.plan_of_sae(plan, path)
         root = saes / f"{plan.repo.replace('/', '--')}@{plan.commit[:12]}"
         target = _inside(root, path)
         if target.exists():
             return target
-        part = replace(plan, files=wanted)
         root.mkdir(parents=True, exist_ok=True)
         if (free := shutil.disk_usage(root).free) < part.total_bytes * 1.05:
             raise Conflict(f"The download needs {part.total_bytes:,} bytes, but only {free:,} are free on that disk.")
         aside = Path(tempfile.mkdtemp(prefix=".incoming-", dir=saes))
         try:
             self._fetch(part, aside, on_progress, stop)
-            _move(aside, root, path, wanted)
+            _move(aside, root, path, part.files)
         finally:
             shutil.rmtree(aside, ignore_errors=True)
         return target
@@ -85,9 +95,8 @@ class SaeHub(Hub):
         """
         from huggingface_hub.errors import HfHubHTTPError
 
+        self.may_write()
         api = self._api()
-        if not api.token:
-            raise HubRefused("Uploading needs a hub token that may write: give one in the library.")
         try:
             with _translated(repo, "main"):
                 if create and not api.repo_exists(repo):
@@ -97,8 +106,9 @@ class SaeHub(Hub):
                     folder_path=folder,
                     path_in_repo=path or None,
                     commit_message=message or f"Upload {path or folder.name} from Loupe",
+                    ignore_patterns=[MANIFEST],
                 )
-        except Exception as error:
+        except (HubRefused, HubUnreachable) as error:
             cause = error.__cause__
             status = getattr(getattr(cause, "response", None), "status_code", None)
             if isinstance(cause, HfHubHTTPError) and status in (401, 403):

@@ -1,26 +1,32 @@
 """`/library`: what there is to work with, by noun; add, load, switch, delete with a way back. `/library/{kind}/{id}` is
 one thing of it (`library_detail.py`).
 
-The sections are those of `library_sections.SECTIONS`; each is one `ui.html`, and acts come by event delegation.
+The sections are those of `library_sections.SECTIONS`; each is one `ui.html`, and acts come by event delegation. What
+changes anywhere is drawn again at once (`library_news.py`).
 """
 
-from collections.abc import Callable
+import html
 from typing import Annotated, Any
+from urllib.parse import urlencode
 
 from fastapi import FastAPI
 from fastapi import Query as Asked
-from nicegui import background_tasks, events, ui
+from nicegui import events, ui
 
 from loupe.app.pages import library_detail
 from loupe.app.pages.frame import PATIENCE_S, Problem, frame, workspace_of
-from loupe.app.pages.library_add import AddDialog
+from loupe.app.pages.hub_token import ask_token
+from loupe.app.pages.library_add import AddDialog, AddSaeDialog
+from loupe.app.pages.library_entry import Entry, Said, Section
+from loupe.app.pages.library_groups import GroupFileTools, ask_group, ask_pair
 from loupe.app.pages.library_html import dependants_html, memory_html, section_html, text
-from loupe.app.pages.library_sections import SECTIONS, Entry, Section
-from loupe.app.pages.links import address
+from loupe.app.pages.library_news import follow
+from loupe.app.pages.library_sections import SECTIONS
+from loupe.app.pages.links import address, link
 from loupe.app.pages.run_actions import visitor
+from loupe.app.pages.sheet import text_button
 from loupe.app.workspace import Workspace
 
-NEWS = ("models", "jobs")
 ACT = """(e) => {
   const t = e.target.closest('[data-act]');
   if (t) emit({ act: t.dataset.act, noun: t.dataset.noun, id: t.dataset.id });
@@ -58,20 +64,22 @@ class LibraryPage:
         with ui.element("div").classes("library"):
             ui.html("Library", tag="h1", sanitize=False).classes("lede")
             self._tools()
-            self.said = ui.html("", sanitize=False).classes("said-line").props("role=status data-testid=library-said")
+            self.said = ui.element("div").classes("said-bar").props("role=status data-testid=library-said")
             self.memory = ui.html("", sanitize=False).classes("panel pad")
             for section in SECTIONS:
                 self._place(section)
         follow(self.workspace, self.draw)
-        self.draw()
+        await self.draw()
 
-    def draw(self) -> None:
-        """Draw everything afresh; cheap, since each section is one element."""
+    async def draw(self) -> None:
+        """Draw what has changed; each section is one element."""
         self._draw_memory()
         for section in SECTIONS:
-            rows = [row for row in section.rows(self.workspace) if self._fits(row)]
-            self.counts[section.noun].set_content(f"{len(rows):,}")
-            self.boxes[section.noun].set_content(section_html(section, rows))
+            rows = [row for row in await section.rows(self.workspace) if self._fits(row)]
+            drawn = section_html(section, rows)
+            if drawn != self.boxes[section.noun].content:
+                self.counts[section.noun].set_content(f"{len(rows):,}")
+                self.boxes[section.noun].set_content(drawn)
 
     def _tools(self) -> None:
         with ui.element("div").classes("tools"):
@@ -79,25 +87,35 @@ class LibraryPage:
             field.props('outlined dense clearable debounce=150 type=search aria-label="Search the library"')
             field.props("data-testid=library-search").classes("grow")
             field.on_value_change(lambda e: self._find((e.value or "")[:200]))
-            dialog = AddDialog(self.workspace, self.problem, on_done=self._say)
-            plain_button("Add a model", dialog.open, "go", "add-model")
-            plain_button("New pair", dialog.open_pair, "quiet", "add-pair")
-            plain_button("New group", dialog.open_group, "quiet", "add-group")
-            plain_button("Hub token", dialog.open_token, "quiet", "hub-token")
+            text_button("Hub token", lambda: ask_token(self.workspace, self.say), "quiet", "hub-token")
+        ui.html(_places_html(), sanitize=False).classes("crumbs")
 
     def _place(self, section: Section) -> None:
-        panel = (
-            ui.element("section")
-            .classes("panel")
-            .props(f'aria-label="{section.title}" data-testid=section-{section.noun}')
-        )
-        with panel:
+        panel = ui.element("section").classes("panel").props(f'aria-label="{section.title}"')
+        with panel.props(f"id=section-{section.noun} data-testid=section-{section.noun}"):
             with ui.element("div").classes("section-head"):
                 ui.html(section.title, tag="h2", sanitize=False)
-                self.counts[section.noun] = ui.html("", sanitize=False).classes("num soft")
+                self.counts[section.noun] = ui.html("0", sanitize=False).classes("num soft")
+                with ui.element("div").classes("ways"):
+                    self._ways(section)
                 ui.html(section.about, sanitize=False).classes("soft small")
             box = self.boxes[section.noun] = ui.html("", sanitize=False)
             box.on("click", self._act, js_handler=ACT)
+
+    def _ways(self, section: Section) -> None:
+        """What brings more of a noun."""
+        workspace = self.workspace
+        if section.noun == "models":
+            text_button("Add a model", AddDialog(workspace, self.say).open, "quiet", "add-model")
+        elif section.noun == "pairs":
+            text_button("New pair", lambda: ask_pair(workspace, self.say), "quiet", "add-pair")
+        elif section.noun == "groups":
+            text_button("New group", lambda: ask_group(workspace, self.say), "quiet", "add-group")
+            GroupFileTools(workspace, self.say).build()
+        elif section.noun == "saes":
+            text_button("Add an SAE", AddSaeDialog(workspace, self.say).open, "quiet", "add-sae")
+        for name, path, mark in section.ways:
+            ui.html(f'<a class="quiet-link" href="{link(path)}" data-testid="{mark}">{name}</a>', sanitize=False)
 
     def _draw_memory(self) -> None:
         device = self.workspace.engine.running
@@ -113,68 +131,68 @@ class LibraryPage:
         whole = " ".join((row.id, row.name, row.about, *row.facts, *chips)).casefold()
         return all(word in whole for word in words)
 
-    def _find(self, search: str) -> None:
+    async def _find(self, search: str) -> None:
         self.search = search
-        from urllib.parse import urlencode
-
         query = f"?{urlencode({'search': search})}" if search else ""
         ui.navigate.history.replace(address(f"/library{query}"))
-        self.draw()
+        await self.draw()
 
     async def _act(self, event: events.GenericEventArguments) -> None:
         asked = event.args if isinstance(event.args, dict) else {}
         act, noun, id = (str(asked.get(name)) for name in ("act", "noun", "id"))
         section = next((known for known in SECTIONS if known.noun == noun), None)
-        row = next((row for row in section.rows(self.workspace) if row.id == id), None) if section else None
+        rows = await section.rows(self.workspace) if section else ()
+        row = next((row for row in rows if row.id == id), None)
         if section is None or row is None or act not in dict(row.acts):
             return
-        if act == "delete" and not await sure_to_delete(self.workspace, noun, id):
+        if act == "delete" and not await sure_to_delete(self.workspace, noun, row):
             return
         self.problem.clear()
-        self._say(await section.act(self.workspace, act, id, visitor()))
+        await self.say(await section.act(self.workspace, act, id, visitor()))
 
-    def _say(self, sentence: str) -> None:
-        self.said.set_content(text(sentence, 300))
-        self.draw()
+    async def say(self, said: Said | str) -> None:
+        """Tell what came of it, with the way back where there is one, and draw what changed."""
+        said = said if isinstance(said, Said) else Said(said)
+        self.said.clear()
+        with self.said:
+            ui.html(text(said.sentence, 300), sanitize=False)
+            if said.undo is not None:
+                text_button("Undo", lambda: self._undo(said), "quiet", "library-undo")
+        await self.draw()
 
-
-def follow(workspace: Workspace, draw: Callable[[], Any]) -> None:
-    """Draw again whenever a model, a load or a download changed, until the page is gone."""
-    client = ui.context.client
-
-    def changed(_: object) -> None:
-        if not client.is_deleted:
-            background_tasks.create(_drawn(draw), name="library", context=client)
-
-    stops = [workspace.bridge.subscribe(key, changed) for key in NEWS]
-    client.on_delete(lambda: [stop() for stop in stops])
-
-
-async def _drawn(draw: Callable[[], Any]) -> None:
-    draw()
+    async def _undo(self, said: Said) -> None:
+        assert said.undo is not None, "offered only where there is a way back"
+        await said.undo()
+        await self.say("It is back.")
 
 
-def plain_button(label: str, on_click: Callable[[], Any], look: str, testid: str) -> ui.button:
-    """A button in one of the app's own looks."""
-    button = ui.button(label, on_click=on_click, color=None).classes(look)
-    button.props(f"flat no-caps data-testid={testid}")
-    return button
+def _places_html() -> str:
+    return "".join(f'<a href="#section-{section.noun}">{html.escape(section.title)}</a>' for section in SECTIONS)
 
 
-async def sure_to_delete(workspace: Workspace, noun: str, id: str) -> bool:
-    """Show what depends on it and until when it can come back, and ask."""
-    found = {"pairs": [], "groups": [], "runs": 0, "users": 0}
+async def missed_by(workspace: Workspace, noun: str, id: str) -> dict[str, Any]:
+    """What would miss it, for `dependants_html`."""
+    found: dict[str, Any] = {"pairs": [], "groups": [], "runs": 0, "users": 0}
     if noun in ("models", "donors", "checkpoints"):
         found = (await workspace.library.dependants(id)).to_json()
     elif noun == "pairs":
         found["groups"] = [group.id for group in workspace.groups.groups_of(id)]
+    elif noun == "datasets":
+        found["token_rows"] = len(await workspace.store.datasets.tokenisations(id))
+    return found
+
+
+async def sure_to_delete(workspace: Workspace, noun: str, row: Entry) -> bool:
+    """Show what depends on it and until when it can come back, and ask."""
+    found = await missed_by(workspace, noun, row.id)
     days = workspace.settings.deleted_models_days
     with ui.dialog() as dialog, ui.element("div").classes("sheet panel"):
         ui.html("Delete this?", tag="h2", sanitize=False)
-        ui.html(f"<p>{text(id)}. It can be restored for {days:g} days.</p>{dependants_html(found)}", sanitize=False)
+        asked = f"<p>{text(row.name)}. It can be restored for {days:g} days.</p>"
+        ui.html(asked + dependants_html(found), sanitize=False)
         with ui.element("div").classes("actions"):
-            plain_button("Delete", lambda: dialog.submit(True), "danger", "delete-go")
-            plain_button("Keep it", lambda: dialog.submit(False), "quiet", "delete-no")
+            text_button("Delete", lambda: dialog.submit(True), "danger", "delete-go")
+            text_button("Keep it", lambda: dialog.submit(False), "quiet", "delete-no")
     agreed = bool(await dialog)
     dialog.delete()
     return agreed

@@ -1,17 +1,16 @@
-"""The dialogs that put things into the library: a model from the hub or a folder, a pair, the hub token."""
+"""What puts models and SAEs into the library: from the hub, looked at and pinned before anything is fetched, or from a
+folder of this machine."""
 
 from collections.abc import Callable
-from typing import Any
 
 from nicegui import ui
 
 from loupe.app.pages.controls import Segmented
-from loupe.app.pages.frame import Problem, told
-from loupe.app.pages.library_html import preview_html, text
+from loupe.app.pages.library_html import preview_html, sae_preview_html
 from loupe.app.pages.run_actions import visitor
+from loupe.app.pages.sheet import Say, Sheet, choice, field, text_button
 from loupe.app.services.catalogue import Kind
 from loupe.app.services.fit import DTYPES, dtypes_here
-from loupe.app.services.groups import Group, Pair, slug
 from loupe.app.settings import Settings
 from loupe.app.workspace import Workspace
 from loupe.engine.errors import BadOption
@@ -23,219 +22,137 @@ def folders_from_page(settings: Settings) -> bool:
     return not (open_to_others or settings.allowed_hosts or settings.allowed_origins)
 
 
-class AddDialog:
-    """Opens on demand; `on_done(sentence)` says what began."""
+class Origin:
+    """Where something comes from: a repository and a revision of it, or a folder, where folders may be named."""
 
-    def __init__(self, workspace: Workspace, problem: Problem, on_done: Callable[[str], Any]) -> None:
+    def __init__(self, workspace: Workspace, command: str, prefix: str) -> None:
+        self.is_hub = True
+        self.paths_allowed = folders_from_page(workspace.settings)
+        if self.paths_allowed:
+            ways = {"hub": "From the hub", "folder": "From a folder"}
+            Segmented(ways, "hub", self._choose, label="Source", testid=f"{prefix}from")
+        else:
+            hint = f"Folders of this machine are added by its operator: {command}"
+            ui.html(hint, sanitize=False).classes("soft small")
+        self._place = field("OWNER/NAME", f"{prefix}add-place")
+        self._revision = field("Revision: branch, tag or commit", f"{prefix}add-revision", "main")
+        self._name = field("Name in the library (optional)", f"{prefix}add-name")
+        self._name.visible = False
+        self.on_choice: Callable[[], object] = lambda: None
+
+    @property
+    def place(self) -> str:
+        """OWNER/NAME, or the path."""
+        return (self._place.value or "").strip()
+
+    @property
+    def revision(self) -> str:
+        """Branch, tag or commit."""
+        return (self._revision.value or "").strip() or "main"
+
+    @property
+    def name(self) -> str:
+        """What it is to be called; empty for its own name."""
+        return (self._name.value or "").strip()
+
+    def _choose(self, source: str) -> None:
+        self.is_hub = source == "hub"
+        self._place.props(f'label="{"OWNER/NAME" if self.is_hub else "Full path"}"')
+        self._revision.visible, self._name.visible = self.is_hub, not self.is_hub
+        self.on_choice()
+
+
+class AddDialog:
+    """A model, verbalizer, reconstructor or adapter; `say(sentence)` tells what began."""
+
+    def __init__(self, workspace: Workspace, say: Say) -> None:
         self.workspace = workspace
-        self.problem = problem
-        self.on_done = on_done
-        self.source = "hub"
+        self.say = say
 
     def open(self) -> None:
         """Ask for a repository or a folder, show what it is and whether it fits, then add it."""
-        self.source = "hub"
-        with ui.dialog() as self.dialog, ui.element("div").classes("sheet panel wide"):
-            ui.html("Add a model, verbalizer, reconstructor or adapter", tag="h2", sanitize=False)
-            if folders_from_page(self.workspace.settings):
-                Segmented(
-                    {"hub": "From the hub", "folder": "From a folder"},
-                    "hub",
-                    self._choose,
-                    label="Source",
-                    testid="from",
-                )
-            else:
-                hint = "Folders of this machine are added by its operator: loupe models add /path/to/folder"
-                ui.html(hint, sanitize=False).classes("soft small")
-            self.place = _field("OWNER/NAME", "add-place")
-            self.revision = _field("Revision: branch, tag or commit", "add-revision", "main")
-            self.name = _field("Name in the library (optional)", "add-name")
-            self.name.visible = False
-            running = self.workspace.engine.running
-            labels = dtypes_here(str(running.device) if running else self.workspace.settings.device)
-            self.dtype = ui.select({name: labels[name] for name in DTYPES}, value="auto", label="Would it fit as")
-            self.dtype.props("outlined dense options-dense data-testid=add-dtype")
-            self.shown = ui.html("", sanitize=False)
+        running = self.workspace.engine.running
+        labels = dtypes_here(str(running.device) if running else self.workspace.settings.device)
+        with Sheet("Add a model, verbalizer, reconstructor or adapter", is_broad=True) as self.sheet:
+            self.origin = Origin(self.workspace, "loupe models add /path/to/folder", "")
+            self.dtype = choice({name: labels[name] for name in DTYPES}, "Would it fit as", "add-dtype", "auto")
+            shown = self.sheet.place()
+            self.origin.on_choice = lambda: shown.set_content("")
             with ui.element("div").classes("actions"):
-                _button("Look", self._preview, "quiet", "add-preview")
-                _button("Add", self._add, "go", "add-go")
-                _button("Close", self.dialog.close, "quiet", "add-close")
-        self.dialog.on("hide", self.dialog.delete)
-        self.dialog.open()
-
-    def open_pair(self) -> None:
-        """Ask which verbalizer and reconstructor read which model."""
-        entries = self.workspace.catalogue.entries()
-
-        def choices(*kinds: Kind) -> dict[str, str]:
-            return {e.id: e.id for e in entries if e.kind in kinds}
-
-        with ui.dialog() as dialog, ui.element("div").classes("sheet panel wide"):
-            ui.html("A new NLA pair", tag="h2", sanitize=False)
-            name = _field("Name", "pair-name")
-            model = _select(choices(Kind.MODEL), "Model that is read", "pair-model")
-            av = _select(choices(Kind.VERBALIZER), "Verbalizer", "pair-verbalizer")
-            ar = _select(choices(Kind.RECONSTRUCTOR), "Reconstructor", "pair-reconstructor")
-            donors = {"": "its own", **choices(Kind.MODEL, Kind.ADAPTER)}
-            donor = _select(donors, "Activations of", "pair-donor", "")
-            shown = ui.html("", sanitize=False)
-
-            async def keep() -> None:
-                try:
-                    pair = await self._keep_pair(name.value or "", model.value, av.value, ar.value, donor.value or None)
-                except Exception as error:
-                    shown.set_content(_said(error))
-                    return
-                dialog.close()
-                self.on_done(f"The pair {pair.id} is in the library.")
-
-            with ui.element("div").classes("actions"):
-                _button("Keep it", keep, "go", "pair-go")
-                _button("Close", dialog.close, "quiet", "pair-close")
-        dialog.on("hide", dialog.delete)
-        dialog.open()
-
-    def open_group(self) -> None:
-        """Ask which pairs and donors belong to which base; an own group of that name gets these instead."""
-        entries, groups = self.workspace.catalogue.entries(), self.workspace.groups
-        bases = {e.id: e.id for e in entries if e.kind is Kind.MODEL}
-        donors = {e.id: e.id for e in entries if e.kind in (Kind.MODEL, Kind.ADAPTER)}
-        with ui.dialog() as dialog, ui.element("div").classes("sheet panel wide"):
-            ui.html("A model group", tag="h2", sanitize=False)
-            name = _field("Name", "group-name")
-            base = _select(bases, "Base model", "group-base")
-            pairs = ui.select({pair.id: pair.id for pair in groups.pairs()}, label="Pairs", multiple=True, value=[])
-            pairs.props("outlined dense options-dense use-chips data-testid=group-pairs")
-            taken = ui.select(donors, label="Donors: fine-tunes and adapters of the base", multiple=True, value=[])
-            taken.props("outlined dense options-dense use-chips data-testid=group-donors")
-            shown = ui.html("", sanitize=False)
-
-            async def keep() -> None:
-                try:
-                    kept = await self._keep_group(name.value or "", base.value, tuple(pairs.value), tuple(taken.value))
-                except Exception as error:
-                    shown.set_content(_said(error))
-                    return
-                dialog.close()
-                self.on_done(f"The group {kept.id} is in the library.")
-
-            with ui.element("div").classes("actions"):
-                _button("Keep it", keep, "go", "group-go")
-                _button("Close", dialog.close, "quiet", "group-close")
-        dialog.on("hide", dialog.delete)
-        dialog.open()
-
-    def open_token(self) -> None:
-        """Write or remove the hub token; it is never shown."""
-        token = self.workspace.hub_token
-        with ui.dialog() as dialog, ui.element("div").classes("sheet panel"):
-            ui.html("Token for gated models", tag="h2", sanitize=False)
-            about = "It is kept in a file that only the operator's account can read, and is never shown again. Now: "
-            ui.html(f'{about}<b data-testid="token-source">{text(token.source)}</b>.', sanitize=False).classes("soft")
-            field = ui.input("Token", password=True).props("outlined dense autocomplete=off data-testid=token-field")
-            shown = ui.html("", sanitize=False)
-
-            def keep() -> None:
-                try:
-                    token.write(field.value or "")
-                except BadOption as error:
-                    shown.set_content(_said(error))
-                    return
-                dialog.close()
-                self.on_done("The hub token is kept.")
-
-            def forget() -> None:
-                token.forget()
-                dialog.close()
-                self.on_done("The written hub token is gone.")
-
-            with ui.element("div").classes("actions"):
-                _button("Keep it", keep, "go", "token-go")
-                _button("Remove the written one", forget, "quiet", "token-forget")
-        dialog.on("hide", dialog.delete)
-        dialog.open()
-
-    def _choose(self, source: str) -> None:
-        self.source = source
-        hub = source == "hub"
-        self.place.props(f'label="{"OWNER/NAME" if hub else "Full path of the folder"}"')
-        self.revision.visible, self.name.visible = hub, not hub
-        self.shown.set_content("")
+                text_button("Look", self._preview, "quiet", "add-preview")
+                self.sheet.end("Add", self._add, "add", self.say)
 
     async def _preview(self) -> None:
-        library, place = self.workspace.library, (self.place.value or "").strip()
-        try:
-            if self.source == "hub":
-                found = await library.preview_repo(place, self._revision, dtype=self.dtype.value)
+        library, origin = self.workspace.library, self.origin
+
+        async def look() -> str:
+            if origin.is_hub:
+                found = await library.preview_repo(origin.place, origin.revision, dtype=self.dtype.value)
             else:
-                allowed = folders_from_page(self.workspace.settings)
-                found = await library.preview_folder(place, dtype=self.dtype.value, paths_allowed=allowed)
-        except Exception as error:
-            self.shown.set_content(_said(error))
-            return
-        self.shown.set_content(preview_html(found))
+                allowed = origin.paths_allowed
+                found = await library.preview_folder(origin.place, dtype=self.dtype.value, paths_allowed=allowed)
+            return preview_html(found)
 
-    async def _add(self) -> None:
-        place = (self.place.value or "").strip()
-        try:
-            if self.source == "hub":
-                await self.workspace.downloads.start(place, self._revision, author=visitor())
-                said = f"Downloading {place}; its progress is on the System page."
-            else:
-                allowed = folders_from_page(self.workspace.settings)
-                name = (self.name.value or "").strip()
-                entry = await self.workspace.library.add_folder(place, name=name, paths_allowed=allowed)
-                said = f"{entry.id} is in the library."
-        except Exception as error:
-            self.shown.set_content(_said(error))
-            return
-        self.dialog.close()
-        self.on_done(said)
+        if (markup := await self.sheet.attempt(look)) is not None:
+            self.sheet.shown.set_content(markup)
 
-    @property
-    def _revision(self) -> str:
-        return (self.revision.value or "").strip() or "main"
-
-    async def _keep_pair(self, name: str, model: str, av: str, ar: str, donor: str | None) -> Pair:
-        if not (name.strip() and model and av and ar):
-            raise BadOption("Give a name, a model, a verbalizer and a reconstructor.")
-        layer = self.workspace.catalogue.get(av).layer
-        pair = Pair(
-            id=slug(name),
-            name=name.strip()[:200],
-            model=model,
-            verbalizer=av,
-            reconstructor=ar,
-            layer=layer,
-            donor=donor,
+    async def _add(self) -> str:
+        origin = self.origin
+        if origin.is_hub:
+            await self.workspace.downloads.start(origin.place, origin.revision, author=visitor())
+            return f"Downloading {origin.place}; its progress is on the System page."
+        entry = await self.workspace.library.add_folder(
+            origin.place, name=origin.name, paths_allowed=origin.paths_allowed
         )
-        return await self.workspace.groups.add_pair(pair, author=visitor())
-
-    async def _keep_group(self, name: str, base: str, pairs: tuple[str, ...], donors: tuple[str, ...]) -> Group:
-        if not (name.strip() and base):
-            raise BadOption("Give a name and a base model.")
-        groups, id = self.workspace.groups, slug(name)
-        if any(group.id == id and group.base == base for group in groups.groups()):
-            return await groups.change_group(id, author=visitor(), pairs=pairs, donors=donors)
-        group = Group(id=id, name=name.strip()[:200], base=base, pairs=pairs, donors=donors)
-        return await groups.add_group(group, author=visitor())
+        return f"{entry.id} is in the library."
 
 
-def _said(error: Exception) -> str:
-    problem = told(error)
-    return f'<div class="problem" role="alert" data-testid="add-problem">{text(problem["message"], 600)}</div>'
+class AddSaeDialog:
+    """An SAE; `say(sentence)` tells what began."""
 
+    def __init__(self, workspace: Workspace, say: Say) -> None:
+        self.workspace = workspace
+        self.say = say
 
-def _field(label: str, testid: str, value: str = "") -> ui.input:
-    return ui.input(label, value=value).props(f"outlined dense data-testid={testid}")
+    def open(self) -> None:
+        """Ask for a repository and show the SAEs in it, or for a folder or file; then fetch one, or import it."""
+        models = {e.id: e.id for e in self.workspace.catalogue.entries() if e.kind is Kind.MODEL}
+        with Sheet("Add a sparse autoencoder", is_broad=True) as self.sheet:
+            self.origin = Origin(self.workspace, "loupe saes import /path/to/folder", "sae-")
+            self.model = choice(models, "Model whose activations it reads", "sae-add-model")
+            self.which = choice({}, "Which one", "sae-add-which")
+            self.which.visible = False
+            self.sheet.place()
+            self.origin.on_choice = self._forget
+            with ui.element("div").classes("actions"):
+                self.look = text_button("Look", self._preview, "quiet", "sae-add-preview")
+                self.sheet.end("Add", self._add, "sae-add", self.say)
 
+    def _forget(self) -> None:
+        self.sheet.shown.set_content("")
+        self.which.set_options({}, value=None)
+        self.which.visible, self.look.visible = False, self.origin.is_hub
 
-def _select(options: dict[str, str], label: str, testid: str, value: str | None = None) -> ui.select:
-    chosen = value if value is not None else next(iter(options), None)
-    select = ui.select(options, value=chosen, label=label)
-    return select.props(f"outlined dense options-dense data-testid={testid}")
+    async def _preview(self) -> None:
+        found = await self.sheet.attempt(
+            lambda: self.workspace.sae_exchange.preview(self.origin.place, self.origin.revision)
+        )
+        if found is None:
+            return
+        paths = {each["path"]: each["path"] for each in found["saes"]}
+        self.which.set_options(paths, value=next(iter(paths)))
+        self.which.visible = len(paths) > 1
+        self.sheet.shown.set_content(sae_preview_html(found))
 
-
-def _button(label: str, on_click: Callable[[], Any], look: str, testid: str) -> None:
-    ui.button(label, on_click=on_click, color=None).classes(look).props(f"flat no-caps data-testid={testid}")
+    async def _add(self) -> str:
+        origin, model, who = self.origin, self.model.value, visitor()
+        if not origin.is_hub:
+            kept = await self.workspace.saes.take_in(
+                origin.place, model=model, name=origin.name, paths_allowed=origin.paths_allowed, author=who
+            )
+            return f"{kept.name} is in the library, read as {kept.source_format}."
+        if not self.which.value:
+            raise BadOption("Look at the repository first, and choose one of its SAEs.")
+        path = self.which.value
+        await self.workspace.sae_exchange.download(origin.place, path, origin.revision, model=model, author=who)
+        return f"Fetching {path} of {origin.place}; it is listed here once it has arrived."

@@ -6,6 +6,7 @@ from nicegui import background_tasks, ui
 
 from loupe.app.errors import AppError, NotFound
 from loupe.app.pages.frame import Problem, told
+from loupe.app.pages.library_entry import size_text
 from loupe.app.pages.library_html import (
     certificate_html,
     chip,
@@ -15,14 +16,19 @@ from loupe.app.pages.library_html import (
     text,
     tree_html,
 )
-from loupe.app.pages.library_sections import SECTIONS, size_text, state_of_entry
+from loupe.app.pages.library_models import state_of_entry
+from loupe.app.pages.library_news import follow
+from loupe.app.pages.library_pairs import group_entry, pair_entry
+from loupe.app.pages.library_sae import SaePage
 from loupe.app.pages.links import link
 from loupe.app.pages.run_actions import visitor
+from loupe.app.pages.sheet import text_button
 from loupe.app.pages.states import Way, empty, failed
 from loupe.app.services.catalogue import Kind, ModelEntry
 from loupe.app.services.live_job import LiveJob
 from loupe.app.workspace import Workspace
 from loupe.engine.errors import LoupeError
+from loupe.storage.errors import NotFound as NoSuchRow
 
 TITLES = {"models": "Model", "pairs": "NLA pair", "groups": "Model group"}
 
@@ -36,9 +42,13 @@ async def build(workspace: Workspace, problem: Problem, kind: str, id: str) -> N
             _pair_page(workspace, id)
         elif kind == "groups":
             _group_page(workspace, id)
+        elif kind == "saes":
+            page = SaePage(workspace, problem, await workspace.store.saes.get(id))
+            await page.build()
+            follow(workspace, page.draw)
         else:
             raise NotFound(f"The library has no {kind!r}.")
-    except NotFound as error:
+    except (NotFound, NoSuchRow) as error:
         empty("Not in the library", str(error), (Way("All of the library", "/library"),))
 
 
@@ -91,9 +101,9 @@ class ModelPage:
         with ui.element("div").classes("actions"):
             self.dtype = ui.select(labels, value="auto", label="Precision", on_change=self._draw_fit)
             self.dtype.props("outlined dense options-dense data-testid=dtype").classes("precision")
-            self.load = _button("Load", self._load, "go", "load")
-            self.unload = _button("Unload", self._unload, "quiet", "unload")
-            certify = _button("Certify", self._certify, "quiet", "certify")
+            self.load = text_button("Load", self._load, "go", "load")
+            self.unload = text_button("Unload", self._unload, "quiet", "unload")
+            certify = text_button("Certify", self._certify, "quiet", "certify")
             certify.visible = self.entry.kind in (Kind.MODEL, Kind.VERBALIZER)
 
     def _follow(self) -> None:
@@ -190,7 +200,7 @@ def facts_of(entry: ModelEntry) -> dict[str, object]:
 
 def _pair_page(workspace: Workspace, id: str) -> None:
     pair = workspace.groups.pair(id)
-    row = next(r for s in SECTIONS if s.noun == "pairs" for r in s.rows(workspace) if r.id == id)
+    row = pair_entry(workspace, pair)
     with ui.element("div").classes("library"):
         _head("pairs", row.name, row.state)
         if row.problem:
@@ -207,7 +217,7 @@ def _pair_page(workspace: Workspace, id: str) -> None:
 
 def _group_page(workspace: Workspace, id: str) -> None:
     group = workspace.groups.group(id)
-    row = next(r for s in SECTIONS if s.noun == "groups" for r in s.rows(workspace) if r.id == id)
+    row = group_entry(workspace, group)
     with ui.element("div").classes("library"):
         _head("groups", row.name, row.state)
         with _panel("What it is", "facts"):
@@ -263,8 +273,3 @@ def _panel(title: str, testid: str) -> ui.element:
     with panel:
         ui.html(title, tag="h2", sanitize=False)
     return panel
-
-
-def _button(label: str, on_click: Any, look: str, testid: str) -> ui.button:
-    button = ui.button(label, on_click=on_click, color=None).classes(look)
-    return button.props(f"flat no-caps data-testid={testid}")

@@ -4,7 +4,7 @@ import html
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from loupe.app.pages.library_sections import Entry, Section, size_text
+from loupe.app.pages.library_entry import Entry, Section, size_text
 from loupe.app.pages.links import link
 from loupe.app.plain import plain
 
@@ -27,26 +27,56 @@ def section_html(section: Section, rows: Sequence[Entry]) -> str:
     """A section's rows, or how something comes into it."""
     if not rows:
         return f'<p class="soft pad" data-testid="none-{section.noun}">{html.escape(section.empty)}</p>'
+    if section.columns:
+        return _table_html(section, rows)
     return f'<ul class="entries">{"".join(entry_html(section.noun, row) for row in rows)}</ul>'
 
 
 def entry_html(noun: str, row: Entry) -> str:
     """One row: name and state, facts, and what can be done."""
-    id = html.escape(row.id, quote=True)
-    name = text(row.name, 80)
-    named = f'<a href="{link(row.href)}">{name}</a>' if row.href else name
-    chips = "".join(chip(label, "", tip) for label, tip in row.chips)
     facts = "".join(f"<span>{text(fact, 70)}</span>" for fact in row.facts)
+    return (
+        f'<li data-testid="entry-{noun}" data-id="{html.escape(row.id, quote=True)}"><div class="who">'
+        f'{_named(row)}</div><div class="acts">{_acts(noun, row)}</div><div class="facts">{facts}</div>{_notes(row)}'
+        "</li>"
+    )
+
+
+def _table_html(section: Section, rows: Sequence[Entry]) -> str:
+    looks = ["", *(' class="num"' if name.startswith("#") else "" for name in section.columns)]
+    names = ("Name", *(name.removeprefix("#") for name in section.columns))
+    heads = "".join(f"<th{look}>{name}</th>" for look, name in zip(looks, names, strict=True))
+    body = "".join(_table_row(section.noun, row, looks[1:]) for row in rows)
+    head = f'<thead><tr>{heads}<th><span class="sr">What can be done</span></th></tr></thead>'
+    return f'<div class="scroll"><table class="history">{head}<tbody>{body}</tbody></table></div>'
+
+
+def _table_row(noun: str, row: Entry, looks: Sequence[str]) -> str:
+    cells = "".join(f"<td{look}>{text(cell, 90)}</td>" for look, cell in zip(looks, row.cells, strict=True))
+    return (
+        f'<tr data-testid="entry-{noun}" data-id="{html.escape(row.id, quote=True)}"><td class="name">'
+        f'<div class="who">{_named(row)}</div>{_notes(row)}</td>{cells}<td class="acts">{_acts(noun, row)}</td></tr>'
+    )
+
+
+def _named(row: Entry) -> str:
+    name = text(row.name, 80)
+    linked = f'<a href="{link(row.href)}">{name}</a>' if row.href else name
+    state = chip(row.state, row.state) if row.state else ""
+    return f"<b>{linked}</b>{state}{''.join(chip(label, '', tip) for label, tip in row.chips)}"
+
+
+def _notes(row: Entry) -> str:
     about = f'<div class="about">{text(row.about, 240)}</div>' if row.about else ""
-    problem = f'<div class="warning">{text(row.problem, 400)}</div>' if row.problem else ""
-    acts = "".join(
+    return about + (f'<div class="warning">{text(row.problem, 400)}</div>' if row.problem else "")
+
+
+def _acts(noun: str, row: Entry) -> str:
+    id = html.escape(row.id, quote=True)
+    return "".join(
         f'<button type="button" class="plain" data-act="{act}" data-noun="{noun}" data-id="{id}" '
         f'aria-label="{html.escape(f"{label} {row.name}", quote=True)}" data-testid="{act}-{noun}">{label}</button>'
         for act, label in row.acts
-    )
-    return (
-        f'<li data-testid="entry-{noun}" data-id="{id}"><div class="who"><b>{named}</b>{chip(row.state, row.state)}'
-        f'{chips}</div><div class="acts">{acts}</div><div class="facts">{facts}</div>{about}{problem}</li>'
     )
 
 
@@ -140,6 +170,8 @@ def dependants_html(found: Mapping[str, Any]) -> str:
             said.append(f"<li>{noun}: {links}</li>")
     if found["runs"]:
         said.append(f"<li>{found['runs']:,} saved runs name it; they stay, but can no longer be repeated</li>")
+    if found.get("token_rows"):
+        said.append(f"<li>{found['token_rows']:,} sets of token rows go with it, and come back with it</li>")
     if found["users"]:
         said.append(f"<li>{found['users']} running requests use it now</li>")
     return (
@@ -164,6 +196,21 @@ def preview_html(found: Mapping[str, Any]) -> str:
     )
     listed = f"<details><summary>{len(found['files'])} files</summary><ul>{files}</ul></details>"
     return f'<div data-testid="preview">{fit_html(found["fit"])}{facts_html(facts)}{listed}</div>'
+
+
+def sae_preview_html(found: Mapping[str, Any]) -> str:
+    """The SAEs of a repository before one is fetched."""
+    facts = {
+        "commit": str(found["commit"])[:12],
+        "licence": found.get("licence") or "not stated",
+        "gated": "yes: accept its terms on the hub and give a token" if found["gated"] else "no",
+        "SAEs": f"{len(found['saes']):,}",
+    }
+    items = "".join(
+        f"<li>{text(each['path'], 100)} <span class=num>{size_text(each['size_bytes'])}</span></li>"
+        for each in found["saes"][:200]
+    )
+    return f'<div data-testid="sae-preview">{facts_html(facts)}<ul class="listed">{items}</ul></div>'
 
 
 def count_text(count: int) -> str:

@@ -109,7 +109,7 @@ class SystemPage:
         ui.notify("The check is a job; it is listed above.", position="bottom")
 
     def _settings(self) -> None:
-        with ui.expansion("Settings").classes("panel wide").props("data-testid=system-settings"):
+        with ui.expansion("Settings").classes("panel").props("data-testid=system-settings"):
             ui.html(numbers.settings_html(self.workspace.system.setting_rows()), sanitize=False).classes("body")
 
     def _diagnostics(self) -> None:

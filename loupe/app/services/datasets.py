@@ -1,32 +1,37 @@
-"""Datasets: texts to train on, made from files, pasted text or the starter's story world, and cut into token rows.
+"""Datasets: texts to train on, made from files, pasted text, the hub or the starter's story world; cut into token rows.
 
 Both are jobs (`dataset`, `tokenisation`): accepted, shown with progress, cancelled, tried again. A record appears when
 the bytes are complete, so nothing is ever half-registered.
 """
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field
-
+from loupe.app.bridge import Bridge
 from loupe.app.errors import Conflict, Forbidden
-from loupe.app.services.catalogue import STARTER, Catalogue
+from loupe.app.outbound.hub_datasets import DatasetHub
+from loupe.app.services import dataset_hub
+from loupe.app.services import dataset_texts as texts_of
+from loupe.app.services.catalogue import Catalogue
+from loupe.app.services.dataset_request import DatasetRequest, TokenisationRequest
+from loupe.app.services.downloads import Downloads
 from loupe.app.services.engine import Engine
 from loupe.app.services.jobs import Jobs, Kind
 from loupe.app.services.live_job import LiveJob
 from loupe.app.services.models import Models
 from loupe.app.settings import Settings
-from loupe.engine.errors import BadOption
+from loupe.engine.errors import BadOption, Cancelled
 from loupe.storage.repos.datasets import DatasetRecord, NewDataset, NewTokenisation, TokenisationRecord
 from loupe.storage.repos.jobs import NewJob
 from loupe.storage.store import Store
 
 if TYPE_CHECKING:
-    from loupe.engine.data.sources import Source
+    from loupe.engine.data.making import MadeDataset
     from loupe.engine.data.texts import StoredTexts, StoryTexts
     from loupe.engine.jobs import Job
 
@@ -34,53 +39,24 @@ STORIES = {"count": 20_000, "first_seed": 200_000_000}  # seeds that no part of 
 STORIES_NAME = "Story world"
 
 
-class DatasetRequest(BaseModel):
-    """A dataset to be made: from a pasted text, or from files on this machine."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: str = Field(min_length=1, max_length=200, description="What it is called.")
-    text: str | None = Field(default=None, max_length=50_000_000, description="The text itself, pasted.")
-    path: str | None = Field(default=None, description="File or folder: txt, jsonl, json, csv, tsv or parquet.")
-    column: str | None = Field(default=None, description="Column of the text or chat; unset takes the likely one.")
-    split: Literal["blank_line", "line", "file"] = Field(
-        default="blank_line", description="What separates documents in plain text."
-    )
-    limit: int | None = Field(default=None, ge=1, description="Read at most this many documents.")
-
-
-class TokenisationRequest(BaseModel):
-    """How a dataset is cut into token rows for one model."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    model: str = Field(default=STARTER, description="Model whose tokenizer is used.")
-    name: str = Field(default="", max_length=200, description="What it is called; unset names it by its options.")
-    mode: Literal["pack", "window"] = Field(
-        default="pack", description="Pack documents end to end, or give each windows of its own."
-    )
-    max_tokens: int = Field(default=128, ge=2, le=1 << 20, description="Tokens of a row.")
-    overlap: int = Field(default=0, ge=0, description="Tokens that a window repeats of the one before, as context.")
-    min_tokens: int = Field(default=2, ge=1, description="Rows shorter than this are left out.")
-    bos: Literal["row", "document", "none"] | None = Field(
-        default=None, description="Where the beginning-of-text token stands; unset: as the tokenizer does."
-    )
-    separator: Literal["eos", "bos", "none"] | None = Field(
-        default=None, description="What stands between packed documents; unset: the end-of-text token, if any."
-    )
-    documents: int | None = Field(default=None, ge=1, description="Read at most this many documents.")
-
-    def cut(self) -> dict[str, Any]:
-        """The options of the cutting alone."""
-        return self.model_dump(include={"mode", "max_tokens", "overlap", "min_tokens", "bos", "separator"})
-
-
 class Datasets:
     """The datasets of this data directory."""
 
     def __init__(
-        self, settings: Settings, store: Store, engine: Engine, catalogue: Catalogue, models: Models, jobs: Jobs
+        self,
+        settings: Settings,
+        store: Store,
+        engine: Engine,
+        catalogue: Catalogue,
+        models: Models,
+        jobs: Jobs,
+        bridge: Bridge,
+        hub: DatasetHub,
+        downloads: Downloads,
     ) -> None:
+        self.bridge = bridge
+        self.hub = hub
+        self.downloads = downloads
         self.settings = settings
         self.store = store
         self.rows = store.datasets
@@ -96,20 +72,24 @@ class Datasets:
         found = await self.rows.list(search=STORIES_NAME, limit=1)
         if found.total or (await self.rows.list(search=STORIES_NAME, limit=1, deleted=True)).total:
             return
+        texts = await asyncio.to_thread(texts_of.stories, STORIES)
         await self.rows.add(
             NewDataset(
                 name=STORIES_NAME, source="starter", documents=STORIES["count"], characters=0,
-                fingerprint=await asyncio.to_thread(lambda: _stories(STORIES).fingerprint), details=dict(STORIES),
+                fingerprint=texts.fingerprint, details=dict(STORIES),
             )
         )  # fmt: skip
 
     async def create(self, request: DatasetRequest, *, paths_allowed: bool = False, author: str = "") -> LiveJob:
-        """Begin to make a dataset. Raises BadOption, Forbidden, EmptyDataset, NotADataset before anything is kept."""
-        if (request.text is None) == (request.path is None):
-            raise BadOption("Give either a text or a path.")
-        if request.path is not None and not paths_allowed:
-            raise Forbidden("Paths are taken only from this machine's own command line; upload the file instead.")
-        await asyncio.to_thread(_source, request)
+        """Begin to make a dataset. Raises BadOption, Forbidden, EmptyDataset, NotADataset before anything is kept; for
+        one of the hub RateLimited, OfflineRefused, HubRefused, HubUnreachable."""
+        self._check(request, paths_allowed=paths_allowed)
+        if request.repo is None:
+            await asyncio.to_thread(texts_of.source_of, request)
+        else:
+            self.downloads.check_rate()
+            await asyncio.to_thread(dataset_hub.part_of, self.hub, request)
+            self.downloads.count()
         job = NewJob(kind="dataset", name=request.name, request=request.model_dump(mode="json"), author=author)
         return await self.jobs.submit(job)
 
@@ -127,7 +107,7 @@ class Datasets:
                 async for piece in body:
                     await asyncio.to_thread(file.write, piece)
             kept = request.model_copy(update={"path": str(place)})
-            await asyncio.to_thread(_source, kept)
+            await asyncio.to_thread(texts_of.source_of, kept)
             wanted = kept.model_dump(mode="json") | {"uploaded": filename[:200]}
             return await self.jobs.submit(NewJob(kind="dataset", name=request.name, request=wanted, author=author))
         except BaseException:
@@ -137,21 +117,22 @@ class Datasets:
 
     async def preview(self, request: DatasetRequest, *, paths_allowed: bool = False) -> dict[str, Any]:
         """Columns and first cells, before anything is made. Raises as `create`."""
-        if request.path is not None and not paths_allowed:
-            raise Forbidden("Paths are taken only from this machine's own command line; upload the file instead.")
-        return await asyncio.to_thread(_preview, request)
+        self._check(request, paths_allowed=paths_allowed)
+        if request.repo is not None:
+            return await asyncio.to_thread(dataset_hub.preview, self.hub, request)
+        return await asyncio.to_thread(texts_of.preview, request)
 
     async def texts(self, id: str) -> "StoredTexts | StoryTexts":
         """The documents of a dataset. Raises NotFound, CorruptFile."""
         record = await self.rows.get(id)
         if record.artefact_id is None:
-            return _stories(record.details)
-        return await asyncio.to_thread(_stored, (self.store.artefacts.open(record.artefact_id)).folder)
+            return texts_of.stories(record.details)
+        return await asyncio.to_thread(texts_of.stored, (self.store.artefacts.open(record.artefact_id)).folder)
 
     async def documents(self, id: str, *, search: str = "", start: int = 0, limit: int = 20) -> dict[str, Any]:
         """Documents that contain `search`, from number `start` on; `next` is where to go on, None at the end."""
         texts = await self.texts(id)
-        return await asyncio.to_thread(_found, texts, search, start, limit)
+        return await asyncio.to_thread(texts_of.found_in, texts, search, start, limit)
 
     async def tokenise(self, id: str, request: TokenisationRequest, *, author: str = "") -> LiveJob:
         """Begin to cut a dataset into token rows. Raises NotFound, BadOption."""
@@ -168,13 +149,21 @@ class Datasets:
         """The first rows that one document becomes, token by token. Raises NotFound, BadOption, BadPositions."""
         texts = await self.texts(id)
         folder = self.catalogue.get(request.model).path
-        return await asyncio.to_thread(_preview_tokens, folder, texts.document(document), request)
+        return await asyncio.to_thread(texts_of.preview_tokens, folder, texts.document(document), request)
 
     async def delete(self, id: str) -> DatasetRecord:
         """Put a dataset into the bin. Raises NotFound, Conflict while a training reads it."""
         for each in await self.rows.tokenisations(id):
             self._check_free(each.id)
-        return await self.rows.delete(id)
+        record = await self.rows.delete(id)
+        self.bridge.publish("library")
+        return record
+
+    async def restore(self, id: str) -> DatasetRecord:
+        """Take a dataset out of the bin. Raises NotFound."""
+        record = await self.rows.restore(id)
+        self.bridge.publish("library")
+        return record
 
     async def delete_tokenisation(self, id: str) -> None:
         """Forget token rows for good. Raises NotFound, Conflict while a training reads them."""
@@ -186,6 +175,13 @@ class Datasets:
         """Remove what has been in the bin for that long."""
         for artefact in await self.rows.purge(timedelta(days=days)):
             await self.store.remove(artefact)
+
+    @staticmethod
+    def _check(request: DatasetRequest, *, paths_allowed: bool) -> None:
+        if sum(each is not None for each in (request.text, request.path, request.repo)) != 1:
+            raise BadOption("Give a text, a path, or a repository of the hub: one of them.")
+        if request.path is not None and not paths_allowed:
+            raise Forbidden("Paths are taken only from this machine's own command line; upload the file instead.")
 
     def _check_free(self, tokenisation: str) -> None:
         for live in self.jobs.live:
@@ -199,19 +195,22 @@ class Datasets:
         uploaded = asked.pop("uploaded", None)
         request = DatasetRequest.model_validate(asked)
         try:
-            job = await asyncio.to_thread(_make_job, request)
-            made = await self._on_device(live, job)
+            if request.repo is not None:
+                made, facts = await self._from_hub(live, request)
+            else:
+                source = await asyncio.to_thread(texts_of.source_of, request)
+                made, facts = await self._on_device(live, texts_of.make_job(request, source)), {}
         finally:
             if uploaded and request.path:
                 await asyncio.to_thread(Path(request.path).unlink, missing_ok=True)
         new = NewDataset(
             name=request.name,
-            source="pasted" if request.text is not None else "file",
+            source="hub" if request.repo else "pasted" if request.text is not None else "file",
             documents=made.documents,
             characters=made.characters,
             fingerprint=made.fingerprint,
             author=live.record.author,
-            details={"column": made.column, "chat": made.chat} | ({"file": uploaded} if uploaded else {}),
+            details={"column": made.column, "chat": made.chat, **facts} | ({"file": uploaded} if uploaded else {}),
             statistics=made.statistics,
         )
         record = await self.rows.add(new, self.store.artefacts.open(made.artefact_id))
@@ -223,7 +222,7 @@ class Datasets:
         request = TokenisationRequest.model_validate(asked)
         texts = await self.texts(record.id)
         entry = self.catalogue.get(request.model)
-        job = await asyncio.to_thread(_tokenise_job, entry.path, texts, record, request)
+        job = await asyncio.to_thread(texts_of.tokenise_job, entry.path, texts, record, request)
         made = await self._on_device(live, job)
         new = NewTokenisation(
             dataset_id=record.id,
@@ -239,6 +238,17 @@ class Datasets:
         )
         kept = await self.rows.add_tokenisation(new, self.store.artefacts.open(made.artefact_id))
         return {"tokenisation": kept.id}
+
+    async def _from_hub(self, live: LiveJob, request: DatasetRequest) -> tuple["MadeDataset", dict[str, Any]]:
+        stop, write = threading.Event(), self.store.artefacts.write
+        live.begin()
+        with live.stopped_by(stop.set), self.downloads.room(live.id) as room:
+            try:
+                return await asyncio.to_thread(dataset_hub.made, self.hub, room, request, live.report, write, stop)
+            except Conflict:
+                if stop.is_set():
+                    raise Cancelled("The download was stopped; nothing half stays.") from None
+                raise
 
     async def _on_device(self, live: LiveJob, job: "Job") -> Any:
         return await live.on_device(await self.engine.device(), job, writer=self.store.artefacts.write)
@@ -278,81 +288,3 @@ def tokenisation_json(record: TokenisationRecord) -> dict[str, Any]:
         "statistics": record.statistics,
         "created_at": record.created_at.isoformat(),
     }
-
-
-# In a thread: reading files, and whatever needs the engine's modules.
-
-
-def _stories(details: dict[str, Any]) -> "StoryTexts":
-    from loupe.engine.data.texts import StoryTexts
-
-    return StoryTexts(int(details["count"]), int(details["first_seed"]))
-
-
-def _stored(folder: Path) -> "StoredTexts":
-    from loupe.engine.data.texts import StoredTexts
-
-    return StoredTexts(folder)
-
-
-def _source(request: DatasetRequest) -> "Source":
-    from loupe.engine.data.sources import LocalFiles, PastedText
-    from loupe.engine.data.tables import Split
-
-    split = Split(request.split)
-    if request.text is not None:
-        return PastedText(request.text, split)
-    return LocalFiles.at(Path(str(request.path)).expanduser(), split)
-
-
-def _make_job(request: DatasetRequest) -> "Job":
-    from loupe.engine.data.making import MakeDataset
-
-    return MakeDataset(_source(request), request.name, column=request.column, limit=request.limit)
-
-
-def _preview(request: DatasetRequest) -> dict[str, Any]:
-    from loupe.engine.data.columns import preview
-
-    rows = (row for piece in _source(request).pieces() for row in piece.rows)
-    seen = preview(rows)
-    columns = [{"name": c.name, "kind": c.kind, "examples": list(c.examples)} for c in seen.columns]
-    return {"columns": columns, "chosen": seen.chosen}
-
-
-def _found(texts: "StoredTexts | StoryTexts", search: str, start: int, limit: int) -> dict[str, Any]:
-    from loupe.engine.data.texts import passages
-
-    found = texts.find(search, start, limit)
-    rows = [{"number": number, "text": text} for number, text in passages(texts, found.documents)]
-    return {"documents": rows, "next": found.next, "total": len(texts)}
-
-
-def _tokenizer(folder: Path) -> Any:
-    from transformers import AutoTokenizer
-
-    return AutoTokenizer.from_pretrained(folder)
-
-
-def _tokenise_job(
-    folder: Path, texts: "StoredTexts | StoryTexts", record: DatasetRecord, request: TokenisationRequest
-) -> "Job":
-    from loupe.engine.data.cutting import CutOptions
-    from loupe.engine.data.tokenising import Tokenise
-
-    return Tokenise(
-        texts,
-        _tokenizer(folder),
-        CutOptions.from_dict(request.cut()),
-        request.name,
-        documents=request.documents,
-        characters=record.characters,
-    )
-
-
-def _preview_tokens(folder: Path, document: Any, request: TokenisationRequest) -> list[list[dict]]:
-    from loupe.engine.data.cutting import CutOptions
-    from loupe.engine.data.tokenising import preview_rows
-
-    rows = preview_rows(_tokenizer(folder), document, CutOptions.from_dict(request.cut()))
-    return [[{"text": view.text, "flags": int(flags)} for view, flags in row] for row in rows]

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from loupe.app.errors import Conflict
 from loupe.app.services.catalogue import Catalogue
-from loupe.app.services.groups import Group, Pair, slug
+from loupe.app.services.groups import Group, Groups, Pair, slug
 from loupe.engine.errors import CorruptFile, UnknownFormat
 
 VERSION = 1
@@ -28,6 +29,28 @@ class GroupFile:
     groups: tuple[Group, ...]
     pairs: tuple[Pair, ...]
     unused: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What of a file is in the library now; `problems` say why a pair cannot be used yet, by its id."""
+
+    groups: tuple[Group, ...]
+    pairs: tuple[Pair, ...]
+    problems: dict[str, str]
+    unused: tuple[str, ...]
+
+
+async def take_over(raw: object, catalogue: Catalogue, groups: Groups, *, author: str = "") -> Taken:
+    """Keep the groups and pairs of a file. Raises UnknownFormat, CorruptFile, and Conflict when an id is taken."""
+    found = read_groups(raw, catalogue)
+    taken = {pair.id for pair in groups.pairs()} & {pair.id for pair in found.pairs}
+    taken |= {group.id for group in groups.groups()} & {group.id for group in found.groups}
+    if taken:
+        raise Conflict(f"There are already {', '.join(sorted(taken))} in the library. Delete or rename them first.")
+    pairs = tuple([await groups.add_pair(pair, author=author) for pair in found.pairs])
+    kept = tuple([await groups.add_group(group, author=author) for group in found.groups])
+    return Taken(kept, pairs, {pair.id: pair.problem for pair in pairs if pair.problem}, found.unused)
 
 
 def read_groups(raw: object, catalogue: Catalogue) -> GroupFile:

@@ -11,6 +11,7 @@ import logging
 import re
 import shutil
 import time
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -55,7 +56,7 @@ class Dependants:
 
 
 class Library:
-    """Folders under `models/`, with everything known about them."""
+    """Folders under `models/`, with everything known about them. `purges` empty the bins of other nouns."""
 
     def __init__(
         self,
@@ -66,6 +67,7 @@ class Library:
         groups: Groups,
         models: Models,
         hub: Hub,
+        purges: Sequence[Callable[[float], Awaitable[None]]] = (),
     ) -> None:
         self.settings = settings
         self.store = store
@@ -74,6 +76,7 @@ class Library:
         self.groups = groups
         self.models = models
         self.hub = hub
+        self._purges = purges
         self._watching: asyncio.Task | None = None
         self._trees: dict[Path, dict[str, Any]] = {}
 
@@ -263,6 +266,8 @@ class Library:
                 await asyncio.to_thread(_remove, self.catalogue.models / BIN / row["folder"])
                 log.info("removed for good", extra={"fields": {"model": row["id"]}})
         await self.store.library.purge(timedelta(days=self.settings.deleted_models_days))
+        for purge in self._purges:
+            await purge(self.settings.deleted_models_days)
 
     def start_watching(self) -> None:
         """Sweep now and then until `close`."""
@@ -280,7 +285,7 @@ class Library:
             await asyncio.sleep(WATCH_S)
             try:
                 await self.sweep()
-            except Exception:
+            except Exception:  # the watch must outlive a full disk or a folder that is gone
                 log.exception("the library could not be swept; it is tried again")
 
     def _folder(self, path: str, *, paths_allowed: bool) -> Path:

@@ -1,37 +1,32 @@
 """Models in memory: brought in when first asked for, shared by everyone, and let go when memory is needed.
 
-What is in memory are *parts*: a base model, a donor, a verbalizer, a reconstructor, each known by its folder and dtype.
-A pair is made of parts, so switching inside a group loads only what differs, and the base stays. A request holds its
-parts from the moment it has them until it ends; what somebody holds is never let go, what nobody holds leaves longest
-unused first when the memory budget asks for room. What does not fit even then is refused with numbers.
-News: the bridge key "models".
+What is in memory are *parts* (`parts.py`). A pair is made of parts, so switching inside a group loads only what
+differs, and the base stays; pairs of the same parts are in memory together. News: the bridge key "models".
 """
 
 import asyncio
-import gc
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from loupe.app.bridge import Bridge
-from loupe.app.errors import Conflict, NotReady, describe
-from loupe.app.services.catalogue import STARTER, Catalogue, Kind, ModelEntry, PairSpec
+from loupe.app.errors import Conflict, describe
+from loupe.app.services.catalogue import Catalogue, PairSpec
 from loupe.app.services.engine import Engine
-from loupe.app.services.groups import Groups, Pair
+from loupe.app.services.groups import Group, Groups, Pair
 from loupe.app.services.options import AnalysisOptions, GenerationOptions
+from loupe.app.services.pair_spec import spec_of
+from loupe.app.services.parts import LoadedPair, LoadedPart, Parts, joined, looked_at, model_part, parts_of
 from loupe.app.settings import Settings
-from loupe.engine.errors import BadOption, Cancelled, OutOfDeviceMemory
+from loupe.engine.errors import Cancelled
 
 if TYPE_CHECKING:
     from loupe.engine.device import DeviceThread, JobHandle
     from loupe.engine.models.language_model import LanguageModel
     from loupe.engine.nla.load_job import LoadJob, LoadPart
-    from loupe.engine.nla.pair import NLAPair
 
 log = logging.getLogger(__name__)
 
@@ -40,45 +35,8 @@ Submit = Callable[["DeviceThread", "LoadJob"], "JobHandle"]
 OnStage = Callable[[str], None]
 
 
-@dataclass(slots=True, eq=False)
-class LoadedPart:
-    """One part in memory: what it is, its bytes, how many requests hold it, and when the last one let go."""
-
-    part: "LoadPart"
-    thing: Any
-    size: int
-    users: int = 0
-    used_at: float = field(default_factory=time.monotonic)
-
-
-@dataclass(slots=True, eq=False)
-class LoadedPair:
-    """A model, its NLA pair, and the model the vectors come from, in memory."""
-
-    spec: PairSpec
-    model: "LanguageModel"
-    pair: "NLAPair"
-    donor: "LanguageModel | None"
-    parts: tuple[LoadedPart, ...]
-
-    @property
-    def size(self) -> int:
-        """Bytes of all parts, also of those that other pairs share."""
-        return sum(part.size for part in self.parts)
-
-    @property
-    def users(self) -> int:
-        """How many requests hold the pair's own halves."""
-        return min(part.users for part in self.parts)
-
-    @property
-    def used_at(self) -> float:
-        """When somebody last let go of it."""
-        return max(part.used_at for part in self.parts)
-
-
 class Models:
-    """Loads parts on the device thread, one request's at a time, and remembers them."""
+    """Loads parts on the device thread, one request's at a time, and joins them to pairs."""
 
     def __init__(
         self,
@@ -96,9 +54,8 @@ class Models:
         self.loading: str | None = None
         self.stage = ""
         self.failures: dict[str, dict[str, Any]] = {}
+        self.memory = Parts(settings, engine, self._left, clock)
         self._bridge = bridge
-        self._clock = clock
-        self._parts: dict[LoadPart, LoadedPart] = {}
         self._pairs: dict[PairSpec, LoadedPair] = {}
         self._busy = asyncio.Lock()
 
@@ -110,40 +67,15 @@ class Models:
     @property
     def parts(self) -> tuple[LoadedPart, ...]:
         """The parts in memory, the most recently used last."""
-        return tuple(sorted(self._parts.values(), key=lambda part: part.used_at))
+        return self.memory.all
 
     def settled(self, options: Options) -> Options:
         """The same options with the model named that they mean."""
         return options if options.model else options.model_copy(update={"model": self.groups.default})
 
     def spec(self, options: AnalysisOptions | GenerationOptions, *, paths_allowed: bool) -> PairSpec:
-        """The folders that the options name. Raises NotFound, Forbidden, NotReady, Conflict, or BadOption when half a
-        pair is missing."""
-        model = options.model or self.groups.default
-        verbalizer, reconstructor = options.verbalizer, options.reconstructor
-        donor, layer = options.donor, getattr(options, "layer", None)
-        if model == STARTER and not self.catalogue.has_starter:
-            raise NotReady("The starter is not there. Build it with `loupe starter build`, or name another model.")
-        pair = self.groups.find_pair(model)
-        if pair is not None:
-            if pair.problem and not (verbalizer and reconstructor):
-                raise Conflict(f"The pair {pair.id} cannot be used yet: {pair.problem}")
-            model = pair.model
-            verbalizer, reconstructor = verbalizer or pair.verbalizer, reconstructor or pair.reconstructor
-            donor = donor or pair.donor
-        folder = partial(self.catalogue.folder, paths_allowed=paths_allowed)
-        model_folder = folder(model)
-        if not verbalizer or not reconstructor:
-            missing = "verbalizer" if not verbalizer else "reconstructor"
-            raise BadOption(f"{model} needs an NLA pair to be explained: name its {missing} (--{missing}).")
-        return PairSpec(
-            model=model_folder,
-            verbalizer=folder(verbalizer),
-            reconstructor=folder(reconstructor),
-            layer=layer,
-            donor=folder(donor) if donor else None,
-            dtype=options.dtype or self.settings.dtype,
-        )
+        """The folders that the options name. Raises as `spec_of`."""
+        return spec_of(options, self.settings, self.catalogue, self.groups, paths_allowed=paths_allowed)
 
     # Using what is in memory.
 
@@ -154,7 +86,7 @@ class Models:
         try:
             yield held
         finally:
-            self._let_go(held.parts)
+            self.memory.let_go(held.parts)
 
     @asynccontextmanager
     async def use_model(self, folder: Path, dtype: str = "") -> AsyncIterator["LanguageModel"]:
@@ -163,7 +95,7 @@ class Models:
         try:
             yield parts[0].thing
         finally:
-            self._let_go(parts)
+            self.memory.let_go(parts)
 
     async def preload(self, options: AnalysisOptions) -> None:
         """Load the pair that such a request would use, so that the first one need not wait for it."""
@@ -175,9 +107,9 @@ class Models:
         """Load a pair or a model ahead of its use; nothing happens when it is there."""
         if isinstance(wanted, PairSpec):
             held = await self._held(wanted, submit, on_stage)
-            self._let_go(held.parts)
+            self.memory.let_go(held.parts)
         else:
-            self._let_go(await self._taken([self._model_part(wanted, dtype)], submit, on_stage))
+            self.memory.let_go(await self._taken([self._model_part(wanted, dtype)], submit, on_stage))
 
     async def unload(self, spec: PairSpec) -> None:
         """Let a pair's halves go, and its base when no other pair reads it. Raises Conflict while somebody uses it."""
@@ -185,26 +117,40 @@ class Models:
         if pair is None:
             return
         others = {part.part for other in self._pairs.values() if other is not pair for part in other.parts}
-        self._drop_unheld([part for part in pair.parts if part.part not in others], spec.model)
+        self.memory.drop_unheld(
+            [part for part in pair.parts if part.part not in others], self.catalogue.name_of(spec.model)
+        )
         self._pairs.pop(spec, None)
         self._tell("ready")
 
+    async def unload_pair(self, pair: Pair) -> None:
+        """Let the halves of a pair go by its name, and whatever is made of the same. Raises as `unload`, NotFound."""
+        av, ar = (self.catalogue.get(half).path for half in (pair.verbalizer, pair.reconstructor))
+        for loaded in self.loaded:
+            if (loaded.spec.verbalizer, loaded.spec.reconstructor) == (av, ar):
+                await self.unload(loaded.spec)
+
+    async def unload_base(self, id: str) -> None:
+        """Let a model and everything that reads it go. Raises as `unload`, NotFound."""
+        base = self.catalogue.get(id).path
+        for loaded in self.loaded:
+            if loaded.spec.model == base:
+                await self.unload(loaded.spec)
+        await self.unload_folder(base)
+
     async def unload_folder(self, folder: Path) -> int:
         """Let every part go that was loaded from a folder; returns how many. Raises Conflict while one is in use."""
-        found = [part for part in self._parts.values() if folder in (part.part.folder, part.part.beside)]
-        self._drop_unheld(found, folder)
+        found = [part for part in self.parts if folder in (part.part.folder, part.part.beside)]
+        self.memory.drop_unheld(found, self.catalogue.name_of(folder))
         self._tell("ready")
         return len(found)
 
     def drop_idle(self, minutes: float) -> int:
         """Let go what nobody has used for that long; returns how many parts."""
-        late = self._clock() - minutes * 60
-        idle = [part for part in self.parts if not part.users and part.used_at <= late]
-        for part in idle:
-            self._drop(part)
-        if idle:
+        gone = self.memory.drop_idle(minutes)
+        if gone:
             self._tell("ready")
-        return len(idle)
+        return gone
 
     def in_memory(self, folder: Path) -> list[LoadedPart]:
         """The parts that were loaded from this folder."""
@@ -222,60 +168,52 @@ class Models:
         there = any((s.model, s.verbalizer, s.reconstructor, s.donor) == wanted for s in specs)
         return "loaded" if there else "on disk"
 
+    def first_usable(self, group: Group) -> str:
+        """The pair that a group means: its first that can be used. Raises Conflict when there is none."""
+        known = {pair.id: pair for pair in self.groups.pairs()}
+        for id in group.pairs:
+            if id in known and self.state_of(known[id]) != "unusable":
+                return id
+        raise Conflict(f"The group {group.id} has no pair that can be used.")
+
     async def _held(self, spec: PairSpec, submit: Submit | None = None, on_stage: OnStage | None = None) -> LoadedPair:
-        parts = await self._taken(self._parts_of(spec), submit, on_stage)
+        parts = await self._taken(parts_of(self.catalogue, spec), submit, on_stage)
         if spec not in self._pairs:
             try:
-                self._pairs[spec] = await asyncio.to_thread(_joined, spec, parts)
+                self._pairs[spec] = await asyncio.to_thread(joined, spec, parts)
             except BaseException:
-                self._let_go(parts)
+                self.memory.let_go(parts)
                 raise
+            self._tell("ready")
         return self._pairs[spec]
 
     async def _taken(
         self, wanted: Sequence["LoadPart"], submit: Submit | None = None, on_stage: OnStage | None = None
     ) -> tuple[LoadedPart, ...]:
         """The parts, each held once more; what is missing is loaded first, one request's parts at a time."""
-        if any(part not in self._parts for part in wanted):
+        if self.memory.missing(wanted):
             async with self._busy:
-                if any(part not in self._parts for part in wanted):
+                if self.memory.missing(wanted):
                     await self._load(wanted, submit, on_stage)
-                return self._hold(wanted)
-        return self._hold(wanted)
+                return self.memory.hold(wanted)
+        return self.memory.hold(wanted)
 
-    def _hold(self, wanted: Iterable["LoadPart"]) -> tuple[LoadedPart, ...]:
-        held = tuple(self._parts[part] for part in wanted)
-        for part in held:
-            part.users += 1
-        return held
-
-    def _let_go(self, parts: Iterable[LoadedPart]) -> None:
-        for part in parts:
-            part.users -= 1
-            part.used_at = self._clock()
+    def _left(self, part: LoadedPart) -> None:
+        for spec, pair in list(self._pairs.items()):
+            if part in pair.parts:
+                del self._pairs[spec]
 
     # Loading.
 
     async def _load(self, wanted: Sequence["LoadPart"], submit: Submit | None, on_stage: OnStage | None) -> None:
-        from loupe.engine.nla.load_job import LoadJob
-
-        missing = [part for part in wanted if part not in self._parts]
-        name = self.catalogue.name_of(missing[-1].folder)
-        self.loading = name
+        missing = self.memory.missing(wanted)
+        name = self.loading = self.catalogue.name_of(missing[-1].folder)
         started = time.monotonic()
         try:
-            device = await self.engine.device()
-            self._at(f"hashing {name}", on_stage)
-            sizes = await asyncio.to_thread(_looked_at, missing)
-            self._make_room(sum(sizes.values()), set(wanted), device, name)
-            have = {part: self._parts[part].thing for part in wanted if part in self._parts}
-            job = LoadJob(missing, have, device=device.device)
-            handle = submit(device, job) if submit else device.submit(job, on_event=self._watch(on_stage))
-            self._at(f"loading {name}", on_stage)
-            await self._registered(handle, missing)
+            await self._brought(missing, wanted, submit, on_stage)
         except (asyncio.CancelledError, Cancelled):
             raise
-        except Exception as error:
+        except Exception as error:  # kept for whoever asks why it is not there, then raised as it is
             self.failures[name] = describe(error)
             raise
         finally:
@@ -284,6 +222,25 @@ class Models:
         self.failures.pop(name, None)
         took = {"seconds": round(time.monotonic() - started, 2), "model": name, "parts": len(missing)}
         log.info("loaded", extra={"fields": took})
+
+    async def _brought(
+        self,
+        missing: Sequence["LoadPart"],
+        wanted: Sequence["LoadPart"],
+        submit: Submit | None,
+        on_stage: OnStage | None,
+    ) -> None:
+        from loupe.engine.nla.load_job import LoadJob
+
+        name = str(self.loading)
+        device = await self.engine.device()
+        self._at(f"hashing {name}", on_stage)
+        sizes = await asyncio.to_thread(looked_at, missing)
+        self.memory.make_room(sum(sizes.values()), wanted, device, name)
+        job = LoadJob(missing, self.memory.things(wanted), device=device.device)
+        handle = submit(device, job) if submit else device.submit(job, on_event=self._watch(on_stage))
+        self._at(f"loading {name}", on_stage)
+        await self._registered(handle, missing)
 
     async def _registered(self, handle: "JobHandle", missing: Sequence["LoadPart"]) -> None:
         """Wait for a load and remember its parts, also when whoever asked for it is gone by the time it ends."""
@@ -303,7 +260,7 @@ class Models:
 
         for part in missing:
             thing = things[part]
-            self._parts[part] = LoadedPart(part, thing, bytes_of(thing), used_at=self._clock())
+            self.memory.remember(part, thing, bytes_of(thing))
             if part.role is Role.VERBALIZER and (rows := self._batch_rows(part.folder)):
                 thing.batch.max_rows = rows
 
@@ -314,65 +271,8 @@ class Models:
         name = self.catalogue.name_of(verbalizer)
         return next((pair.batch_rows for pair in self.groups.pairs() if pair.verbalizer == name), None)
 
-    def _make_room(self, needed: int, wanted: set["LoadPart"], device: "DeviceThread", name: str) -> None:
-        """Let go of what nobody holds, longest unused first, until `needed` bytes fit. Raises OutOfDeviceMemory."""
-        limit = self.settings.model_memory_mb * 2**20
-        idle = [part for part in self.parts if not part.users and part.part not in wanted]
-        while idle and (needed > device.memory.available() or (limit and self._total() + needed > limit)):
-            self._drop(idle.pop(0))
-            gc.collect()
-        device.memory.require(needed, f"Loading {name}", FREE_SOME)
-        if limit and self._total() + needed > limit:
-            holdings = {part.part.owner: part.size for part in self.parts}
-            raise OutOfDeviceMemory(
-                f"Loading {name} needs {needed:,} bytes; {self._total():,} of the {limit:,} bytes for models "
-                f"(LOUPE_MODEL_MEMORY_MB) are in use by models that somebody works with.",
-                advice=FREE_SOME,
-                needed=needed,
-                available=max(0, limit - self._total()),
-                holdings=holdings,
-            )
-
-    def _total(self) -> int:
-        return sum(part.size for part in self._parts.values())
-
-    def _drop_unheld(self, parts: Sequence[LoadedPart], folder: Path) -> None:
-        if users := max((part.users for part in parts), default=0):
-            name = self.catalogue.name_of(folder)
-            raise Conflict(f"{users} running requests use {name}. Wait for them or cancel them.")
-        for part in parts:
-            self._drop(part)
-
-    def _drop(self, part: LoadedPart) -> None:
-        del self._parts[part.part]
-        for spec, pair in list(self._pairs.items()):
-            if part in pair.parts:
-                del self._pairs[spec]
-        if device := self.engine.running:
-            device.memory.release(part.part.owner)
-        log.info("let go", extra={"fields": {"part": part.part.owner}})
-
-    def _parts_of(self, spec: PairSpec) -> list["LoadPart"]:
-        from loupe.engine.nla.load_job import LoadPart, Role
-
-        name = self.catalogue.name_of
-        parts = [self._model_part(spec.model, spec.dtype)]
-        if spec.donor is not None:
-            owner = f"donor {name(spec.donor)}"
-            parts.append(LoadPart(Role.DONOR, spec.donor, owner, spec.dtype, beside=spec.model))
-        parts.append(
-            LoadPart(Role.VERBALIZER, spec.verbalizer, f"verbalizer {name(spec.verbalizer)}", layer=spec.layer)
-        )
-        ar = f"reconstructor {name(spec.reconstructor)}"
-        parts.append(LoadPart(Role.RECONSTRUCTOR, spec.reconstructor, ar, beside=spec.verbalizer, layer=spec.layer))
-        return parts
-
     def _model_part(self, folder: Path, dtype: str) -> "LoadPart":
-        from loupe.engine.nla.load_job import LoadPart, Role
-
-        dtype = dtype or self.settings.dtype
-        told = "" if dtype == "auto" else f" ({dtype})"
-        return LoadPart(Role.MODEL, folder, f"model {self.catalogue.name_of(folder)}{told}", dtype)
+        return model_part(self.catalogue, folder, dtype or self.settings.dtype)
 
     def _watch(self, on_stage: OnStage | None) -> Callable[[Any], None]:
         def watch(event: Any) -> None:
@@ -388,59 +288,3 @@ class Models:
 
     def _tell(self, what: str) -> None:
         self._bridge.publish("models", what)
-
-
-FREE_SOME = "Unload a model that is not needed, choose a smaller dtype, or use a device with more memory."
-
-
-def _looked_at(parts: Sequence["LoadPart"]) -> dict["LoadPart", int]:
-    """Bytes of each part, and on the way every hash that the load will ask for, so that it need not compute them."""
-    from loupe.engine.models.donors import adapter_weights, is_adapter
-    from loupe.engine.models.fingerprint import file_sha256, fingerprint_folder
-
-    for part in parts:
-        if is_adapter(part.folder):
-            file_sha256(adapter_weights(part.folder))
-        elif (part.folder / "config.json").is_file():
-            fingerprint_folder(part.folder)
-    return {part: part.nbytes() for part in parts}
-
-
-def _joined(spec: PairSpec, parts: Sequence[LoadedPart]) -> LoadedPair:
-    from loupe.engine.nla.load_job import Role, pair_of
-
-    things = {part.part.role: part.thing for part in parts}
-    pair = pair_of({part.part: part.thing for part in parts})
-    return LoadedPair(spec, things[Role.MODEL], pair, things.get(Role.DONOR), tuple(parts))
-
-
-def entry_json(entry: ModelEntry, models: Models) -> dict[str, Any]:
-    """A catalogue entry and its state for programs; absent values are left out."""
-    parts = models.in_memory(entry.path)
-    state = "loaded" if parts else "on disk"
-    if models.loading == entry.id:
-        state = "loading"
-    known = {
-        "id": entry.id,
-        "kind": entry.kind,
-        "state": state,
-        "size_bytes": entry.size,
-        "source": entry.source,
-        "revision": entry.revision,
-        "architecture": entry.architecture,
-        "n_layers": entry.n_layers,
-        "d_model": entry.d_model,
-        "layer": entry.layer,
-        "dtype": entry.dtype,
-        "licence": entry.licence,
-        "base": entry.base,
-        "loaded": bool(parts),
-        "memory_bytes": sum(part.size for part in parts) or None,
-        "users": sum(part.users for part in parts) if parts else None,
-        "stage": models.stage if state == "loading" else None,
-        "error": models.failures.get(entry.id) if state == "on disk" else None,
-    }
-    return {name: value for name, value in known.items() if value is not None}
-
-
-__all__ = ["Kind", "LoadedPair", "LoadedPart", "Models", "entry_json"]

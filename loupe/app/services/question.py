@@ -8,8 +8,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from loupe.app.services.models import LoadedPair
 from loupe.app.services.options import AnalysisOptions, GenerationOptions, ReplyOptions, parse_positions
+from loupe.app.services.parts import LoadedPair
 from loupe.app.settings import Settings
 from loupe.engine.device import DeviceThread, JobHandle
 from loupe.engine.errors import BadPositions

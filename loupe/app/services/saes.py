@@ -7,13 +7,18 @@ is kept does not depend on where it came from. The job kind `evaluation` judges 
 import asyncio
 import io
 import json
+import shutil
+import tempfile
 import zipfile
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from loupe.app.errors import Conflict, Forbidden
+from loupe.app.bridge import Bridge
+from loupe.app.errors import Conflict, Forbidden, NotFound
+from loupe.app.outbound.hub_saes import MANIFEST
 from loupe.app.services.catalogue import STARTER, Catalogue
 from loupe.app.services.engine import Engine
 from loupe.app.services.jobs import Jobs, Kind
@@ -40,7 +45,10 @@ EVALUATED_ROWS = 256
 class Saes:
     """The SAEs, and the work on them that is not training."""
 
-    def __init__(self, store: Store, engine: Engine, catalogue: Catalogue, models: Models, jobs: Jobs) -> None:
+    def __init__(
+        self, store: Store, engine: Engine, catalogue: Catalogue, models: Models, jobs: Jobs, bridge: Bridge
+    ) -> None:
+        self.bridge = bridge
         self.store = store
         self.rows = store.saes
         self.engine = engine
@@ -67,32 +75,31 @@ class Saes:
         """
         if not paths_allowed:
             raise Forbidden("Paths are taken only from this machine's own command line.")
+        return await self.keep(Path(path), model=model, name=name, author=author)
+
+    async def keep(
+        self, place: Path, *, model: str, name: str = "", details: Mapping[str, Any] | None = None, author: str = ""
+    ) -> SaeRecord:
+        """Keep what files hold as an SAE of this model; `details` say where they came from. Raises as `take_in`."""
         entry = self.catalogue.get(model)
-        loaded = await asyncio.to_thread(_read, Path(path))
+        loaded = await asyncio.to_thread(_read, place)
         if entry.d_model is not None and loaded.sae.d_in != entry.d_model * len(loaded.hook_points):
             raise WidthMismatch(
                 f"This SAE reads activations {loaded.sae.d_in} wide; those of {model} are {entry.d_model} wide."
             )
-        title = name or Path(path).name
+        title = name or place.name
         artefact = await asyncio.to_thread(self._written, loaded, title, model)
-        config = loaded.sae.config
-        new = NewSae(
+        origin = dict(details) if details is not None else {"from": place.name}
+        new = _new_sae(
+            loaded,
             name=title,
-            architecture=str(config.architecture),
-            hook_points=tuple(str(point) for point in loaded.hook_points),
-            hook_point_out=str(loaded.hook_point_out) if loaded.hook_point_out else None,
             model=model,
-            model_fingerprint="",
-            d_in=config.d_in,
-            d_sae=config.d_sae,
-            k=config.k,
             source="imported",
-            source_format=loaded.source_format,
             assumptions=loaded.assumptions,
-            details={"from": Path(path).name, "model_named": loaded.model_name},
+            details=origin | {"model_named": loaded.model_name},
             author=author,
         )
-        return await self.rows.add(new, artefact)
+        return self._told(await self.rows.add(new, artefact))
 
     async def evaluate(self, id: str, tokenisation: str, *, rows: int = EVALUATED_ROWS, author: str = "") -> LiveJob:
         """Begin to judge an SAE on token rows. Raises NotFound."""
@@ -107,7 +114,15 @@ class Saes:
         record = await self.rows.get(id)
         if record.source == STARTER:
             raise Conflict("This SAE ships with Loupe and cannot be deleted.")
-        return await self.rows.delete(id)
+        return self._told(await self.rows.delete(id))
+
+    async def restore(self, id: str) -> SaeRecord:
+        """Take an SAE out of the bin. Raises NotFound."""
+        return self._told(await self.rows.restore(id))
+
+    async def rename(self, id: str, name: str) -> SaeRecord:
+        """Give it another name. Raises NotFound."""
+        return self._told(await self.rows.describe(id, name=name))
 
     async def purge(self, days: float) -> None:
         """Remove what has been in the bin for that long."""
@@ -118,8 +133,19 @@ class Saes:
         """The SAELens folder as one zip file, with its name. Raises NotFound."""
         record = await self.rows.get(id)
         folder = await asyncio.to_thread(self.folder, record)
-        safe = "".join(c if c.isalnum() or c in "-_." else "-" for c in record.name)[:80] or "sae"
+        safe = _safe(record.name)
         return f"{safe}.zip", await asyncio.to_thread(_zip, folder, safe)
+
+    async def write_to(self, id: str, path: str, *, paths_allowed: bool = False) -> Path:
+        """Write the SAELens folder into a folder of this machine; returns where it lies, complete or not at all.
+
+        Raises Forbidden, NotFound, Conflict when there is something of that name.
+        """
+        if not paths_allowed:
+            raise Forbidden("Paths are taken only from this machine's own command line or browser.")
+        record = await self.rows.get(id)
+        folder = await asyncio.to_thread(self.folder, record)
+        return await asyncio.to_thread(_copied, folder, path, _safe(record.name))
 
     def _written(self, loaded: "LoadedSAE", name: str, model: str) -> Artefact:
         from loupe.engine.sae.formats import ModelFacts, write_saelens
@@ -143,8 +169,12 @@ class Saes:
         async with self.models.use_model(entry.path) as lm:
             job = await asyncio.to_thread(_Judging, lm, self.folder(record), rows_folder, asked["rows"])
             card = await live.on_device(await self.engine.device(), job)
-        await self.rows.describe(record.id, card=card, details={"evaluated_on": tokenisation.name})
+        self._told(await self.rows.describe(record.id, card=card, details={"evaluated_on": tokenisation.name}))
         return {"sae": record.id}
+
+    def _told(self, record: SaeRecord) -> SaeRecord:
+        self.bridge.publish("library")
+        return record
 
 
 def sae_json(record: SaeRecord) -> dict[str, Any]:
@@ -199,30 +229,60 @@ def _read(path: Path) -> "LoadedSAE":
 
 def _shipped(folder: Path) -> NewSae:
     """The record of an SAE that ships. Raises what reading its files raises."""
-    loaded = _read(folder)
-    config, card = loaded.sae.config, folder / "evals.json"
-    return NewSae(
+    card = folder / "evals.json"
+    return _new_sae(
+        _read(folder),
         name=f"starter {folder.name}",
-        architecture=str(config.architecture),
-        hook_points=tuple(str(point) for point in loaded.hook_points),
-        hook_point_out=str(loaded.hook_point_out) if loaded.hook_point_out else None,
         model=STARTER,
-        model_fingerprint="",
-        d_in=config.d_in,
-        d_sae=config.d_sae,
-        k=config.k,
         source=STARTER,
-        source_format=loaded.source_format,
         card=json.loads(card.read_text(encoding="utf-8")) if card.is_file() else None,
         size=sum(file.stat().st_size for file in folder.iterdir()),
         path=str(folder),
     )
 
 
+def _new_sae(loaded: "LoadedSAE", **known: Any) -> NewSae:
+    config = loaded.sae.config
+    return NewSae(
+        architecture=str(config.architecture),
+        hook_points=tuple(str(point) for point in loaded.hook_points),
+        hook_point_out=str(loaded.hook_point_out) if loaded.hook_point_out else None,
+        model_fingerprint="",
+        d_in=config.d_in,
+        d_sae=config.d_sae,
+        k=config.k,
+        source_format=loaded.source_format,
+        **known,
+    )
+
+
+def _safe(name: str) -> str:
+    return "".join(c if c.isalnum() or c in "-_." else "-" for c in name)[:80].strip(".") or "sae"
+
+
+def _copied(folder: Path, path: str, name: str) -> Path:
+    into = Path(path).expanduser()
+    if not (into.is_absolute() and into.is_dir()):
+        raise NotFound(f"There is no folder {into}. Give the full path of one.")
+    target = into / name
+    if target.exists():
+        raise Conflict(f"There is a {name} in {into} already.")
+    aside = Path(tempfile.mkdtemp(prefix=".incoming-", dir=into))
+    try:
+        for file in folder.iterdir():
+            if file.is_file() and file.name != MANIFEST:
+                shutil.copyfile(file, aside / file.name)
+        aside.chmod(0o755)
+        aside.rename(target)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return target
+
+
 def _zip(folder: Path, name: str) -> bytes:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as file:
         for path in sorted(folder.iterdir()):
-            if path.is_file() and path.name != "manifest.json":
+            if path.is_file() and path.name != MANIFEST:
                 file.write(path, f"{name}/{path.name}")
     return packed.getvalue()

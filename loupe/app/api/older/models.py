@@ -6,8 +6,8 @@ from typing import Any
 
 from loupe.app.errors import NotFound
 from loupe.app.services.groups import Group, Pair
-from loupe.app.services.models import LoadedPair
 from loupe.app.services.options import AnalysisOptions
+from loupe.app.services.parts import LoadedPair
 from loupe.app.workspace import Workspace
 
 
