@@ -4,6 +4,7 @@
     ├── NotFound, Conflict, NotReady
     ├── ConfirmationNeeded              another person's work is changed only when that is meant (a Conflict)
     ├── QueueFull, RateLimited, BodyTooLarge, WaitedTooLong
+    ├── FileTooLarge, UploadQuota       a BodyTooLarge each; UploadBusy, a Conflict
     ├── SignInNeeded, Forbidden
     ├── ConsentMissing                  a pickle is opened only with consent to that very file
     ├── PublicWithoutGuard              the server refuses to start
@@ -95,6 +96,25 @@ class BodyTooLarge(AppError):
     code = "body_too_large"
 
 
+class FileTooLarge(BodyTooLarge):
+    """An uploaded file, or a piece of one, is larger than the limit."""
+
+    code = "file_too_large"
+
+
+class UploadQuota(BodyTooLarge):
+    """One person's uploads together would be larger than the limit."""
+
+    code = "upload_quota"
+
+
+class UploadBusy(Conflict):
+    """Another piece of the same upload is being written."""
+
+    code = "upload_busy"
+    retryable = True
+
+
 class SignInNeeded(AppError):
     """No valid password, key or session came with the request."""
 
@@ -182,15 +202,17 @@ TABLE: dict[type[Exception], Answer] = {
     engine.Cancelled: Answer(409, "The work was cancelled."),
     engine.DeviceClosed: Answer(503, "The server is shutting down.", 5),
     engine.LoupeError: Answer(500, "The engine failed."),
-    storage.NotFound: Answer(404, "There is no such thing."),
+    storage.NotFound: Answer(404, "Not found."),
     storage.NameRejected: Answer(400, "This name cannot be used for a file."),
     storage.DataDirHeld: Answer(503, "Another process works in the data directory.", 5),
     storage.StoreBusy: Answer(503, "The database is busy.", 2),
     storage.StoreFull: Answer(507, "The disk is full. Nothing that was saved before is lost."),
+    storage.WrongOffset: Answer(409, "This piece does not go there."),
+    storage.WrongChecksum: Answer(409, "This piece was damaged on its way."),
     storage.CorruptArtefact: Answer(422, "A stored file is damaged."),
     storage.BackupError: Answer(422, "The backup could not be made or restored."),
     storage.StorageError: Answer(500, "The data directory could not be used."),
-    NotFound: Answer(404, "There is no such thing."),
+    NotFound: Answer(404, "Not found."),
     Conflict: Answer(409, "That is not possible in the present state."),
     ConfirmationNeeded: Answer(409, "This is another person's work."),
     StillUsed: Answer(409, "Something depends on it."),

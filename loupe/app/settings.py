@@ -109,6 +109,12 @@ class Settings(BaseSettings):
     max_import_mb: float = Field(
         default=64, gt=0, description="Largest file of runs that may be imported, counted while it arrives, in MiB."
     )
+    max_upload_mb: float = Field(default=10_240, gt=0, description="Largest file that is sent in pieces, in MiB.")
+    upload_piece_mb: float = Field(default=32, gt=0, description="Largest piece of such a file, in MiB.")
+    upload_quota_mb: float = Field(
+        default=20_480, gt=0, description="Most that one person's unfinished and unused uploads may take, in MiB."
+    )
+    upload_days: float = Field(default=2, gt=0, description="Days after which an upload that nobody touched goes.")
     queue_limit: int = Field(
         default=100, gt=0, description="Analyses waiting or running at once; more are answered 429."
     )
@@ -120,7 +126,7 @@ class Settings(BaseSettings):
     concurrent_per_client: int = Field(
         default=64, gt=0, description="API requests one client may have open at once, streams and sockets included."
     )
-    downloads_per_hour: int = Field(default=10, gt=0, description="Model downloads per hour.")
+    downloads_per_hour: int = Field(default=10, gt=0, description="Downloads of models, SAEs and datasets per hour.")
     event_history: int = Field(default=2000, gt=0, description="Events kept for clients that resume the stream.")
     live_runs_kept: int = Field(
         default=200, gt=0, description="Finished analyses kept in memory beside the saved runs."
@@ -132,10 +138,15 @@ class Settings(BaseSettings):
     )
 
     deleted_models_days: float = Field(
-        default=7, ge=0, description="Days that a deleted model, pair or group can still be restored."
+        default=7, ge=0, description="Days that a deleted model, pair, group, SAE or dataset can still be restored."
     )
 
     # the outside
+    server: str | None = Field(
+        default=None,
+        description="Server elsewhere that commands talk to, such as `https://lab.example/loupe`, with LOUPE_API_KEY "
+        "as their key; unset means this machine's own data directory.",
+    )
     offline: bool = Field(default=False, description="Refuse every outgoing request.")
     hub_url: str | None = Field(
         default=None, description="Model hub to download from; unset means the library's default."

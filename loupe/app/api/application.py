@@ -31,6 +31,7 @@ from loupe.app.api import (
     system,
     templates,
     trainings,
+    uploads,
 )
 from loupe.app.api.envelope import error_response
 from loupe.app.api.older import surface
@@ -58,6 +59,7 @@ ROOMS = (
     templates,
     saes,
     system,
+    uploads,
     health,
     events,
 )

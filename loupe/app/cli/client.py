@@ -1,7 +1,8 @@
-"""How commands reach Loupe: one API, two ways to it.
+"""How commands reach Loupe: one API, three ways to it.
 
 When a server holds the data directory the requests go there, with the address and key it left beside the lock.
-Otherwise this process opens the data directory itself and the same API answers in-process; nothing else differs.
+Otherwise this process opens the data directory itself and the same API answers in-process; nothing else differs. With
+LOUPE_SERVER set the requests go to that server, wherever it is, under the key in LOUPE_API_KEY.
 """
 
 import json
@@ -27,19 +28,21 @@ Status = dict[str, Any]
 class Refused(Exception):
     """The API answered with an error."""
 
-    def __init__(self, status: int, problem: dict[str, Any]) -> None:
+    def __init__(self, status: int, problem: dict[str, Any], wait_s: float = 0) -> None:
         super().__init__(problem.get("message", f"status {status}"))
         self.status = status
         self.problem = problem
+        self.wait_s = wait_s  # what Retry-After asks for
 
 
 class Client:
-    """Requests that return the answer's JSON, or raise `Refused`."""
+    """Requests that return the answer's JSON, or raise `Refused`. `far`: the server does not see our files."""
 
-    def __init__(self, send: Send, *, remote: bool, stream: Stream | None = None) -> None:
+    def __init__(self, send: Send, *, remote: bool, far: bool = False, stream: Stream | None = None) -> None:
         self._send = send
         self._stream = stream
         self.remote = remote
+        self.far = far
 
     def get(self, path: str, **params: Any) -> dict[str, Any]:
         """GET under /api/v1."""
@@ -64,7 +67,7 @@ class Client:
                 with self._stream("GET", "/api/v1/events", params=params, timeout=90) as answer:
                     if answer.status_code >= 400:
                         answer.read()
-                        raise Refused(answer.status_code, answer.json().get("error", {}))
+                        raise _refused(answer)
                     for event in _events(answer.iter_lines()):
                         after = event["number"]
                         yield event
@@ -102,6 +105,10 @@ class Client:
         """POST a file under /api/v1."""
         return self._ask("POST", path, content=content, params=params)
 
+    def put_bytes(self, path: str, content: bytes, **params: Any) -> dict[str, Any]:
+        """PUT bytes under /api/v1."""
+        return self._ask("PUT", path, content=content, params=params)
+
     def _ask(self, method: str, path: str, **kwargs: Any) -> dict[str, Any]:
         return self._answer(method, path, **kwargs).json()
 
@@ -109,10 +116,21 @@ class Client:
         try:
             answer = self._send(method, f"/api/v1{path}", **kwargs)
         except httpx.TransportError as error:
-            raise ServerUnreachable(f"The server that holds the data directory does not answer: {error}.") from error
+            where = "" if self.far else " that holds the data directory"
+            raise ServerUnreachable(f"The server{where} does not answer: {error}.") from error
         if answer.status_code >= 400:
-            raise Refused(answer.status_code, answer.json().get("error", {}))
+            raise _refused(answer)
         return answer
+
+
+def _refused(answer: httpx.Response) -> Exception:
+    """The API's own refusal; what a proxy on the way says in its place means that the server was not reached."""
+    try:
+        problem = dict(answer.json()["error"])
+    except (ValueError, KeyError, TypeError):
+        return ServerUnreachable(f"Something on the way to the server answers with status {answer.status_code}.")
+    wait = answer.headers.get("retry-after", "")
+    return Refused(answer.status_code, problem, float(wait) if wait.isdigit() else 0)
 
 
 def _events(lines: Iterator[str]) -> Iterator[dict[str, Any]]:
@@ -126,14 +144,24 @@ def _events(lines: Iterator[str]) -> Iterator[dict[str, Any]]:
 
 @contextmanager
 def open_client(settings: Settings) -> Iterator[Client]:
-    """A client to the server that holds the data directory, or to this process itself.
+    """A client to the server that LOUPE_SERVER names, to the one that holds the data directory, or to this process.
 
     Raises DataDirHeld when another process works there without serving.
     """
-    holder = read_holder(DataDir.create(settings.home))
-    opened = _in_process(settings) if holder is None else _over_http(holder)
+    if settings.server:
+        opened = _far_away(settings, settings.server)
+    else:
+        holder = read_holder(DataDir.create(settings.home))
+        opened = _in_process(settings) if holder is None else _over_http(holder)
     with opened as client:
         yield client
+
+
+@contextmanager
+def _far_away(settings: Settings, address: str) -> Iterator[Client]:
+    headers = {"Authorization": f"Bearer {settings.api_key.get_secret_value()}"} if settings.api_key else {}
+    with httpx.Client(base_url=address.rstrip("/"), headers=headers, timeout=120) as http:
+        yield Client(http.request, remote=True, far=True, stream=http.stream)
 
 
 @contextmanager

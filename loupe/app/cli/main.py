@@ -25,6 +25,7 @@ from loupe.app.cli import (
     system,
     templates,
     train,
+    uploads,
 )
 from loupe.app.cli.client import Refused
 from loupe.app.cli.output import print_problem
@@ -52,6 +53,7 @@ app.add_typer(datasets.app, name="datasets")
 app.command("train")(train.train)
 app.add_typer(templates.app, name="templates")
 app.add_typer(saes.app, name="saes")
+app.add_typer(uploads.app, name="uploads")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(starter.app, name="starter")
 app.add_typer(system.app, name="system")

@@ -207,6 +207,8 @@ def _counted(receive: Receive, headers: Headers, limit_mb: float, door: Door) ->
 def _largest_mb(settings: Settings, scope: Scope) -> float:
     """Files of runs and datasets may be larger than any other body."""
     path = scope["path"]
+    if "/api/v1/uploads/" in path:
+        return max(settings.upload_piece_mb, settings.max_body_mb)
     takes_files = path.endswith(("/api/v1/runs/import", "/api/v1/datasets/upload")) or (
         "/_nicegui/client/" in path and "/upload/" in path
     )
