@@ -5,6 +5,7 @@ One thread per device resumes suspended jobs, the most urgent first, for one sli
 - A slice is as many steps of a job as fit its time budget. Python cannot be interrupted, so the budget is kept by
   jobs that yield often; each slice is measured, and `stats()` names the jobs that hold the device too long.
 - An interactive job that arrives ends a running batch or training slice at its next safe point.
+- A job that waits for something else than the device is set aside until that is done.
 - Pausing is not resuming; cancelling is `close()` on the generator, on this thread, so `finally` blocks may touch
   the device.
 - No exception ends the thread. It ends the job and lands in its future; so does the discovery that a job yielded
@@ -69,6 +70,7 @@ class DeviceThread:
         self._ready: ReadyQueue[JobHandle] = ReadyQueue()
         self._closing: deque[JobHandle] = deque()
         self._paused: set[JobHandle] = set()
+        self._aside: set[JobHandle] = set()
         self._running: JobHandle | None = None
         self._is_closed = False
         self._thread = threading.Thread(target=self._loop, name=f"loupe-device-{self.device}", daemon=True)
@@ -140,7 +142,7 @@ class DeviceThread:
         assert not self.is_current(), "the device thread cannot wait for itself to end"
         with self._changed:
             self._is_closed = True
-            unfinished = [] if drain else [*self._ready, *filter(None, [self._running])]
+            unfinished = [] if drain else [*self._ready, *self._aside, *filter(None, [self._running])]
             for handle in [*self._paused, *unfinished]:
                 self._mark_cancelled(handle)
             self._changed.notify_all()
@@ -182,8 +184,9 @@ class DeviceThread:
             return
         handle._is_cancelled = True
         was_waiting = self._ready.remove(handle, handle.priority, handle.owner)
-        if was_waiting or handle in self._paused:
+        if was_waiting or handle in self._paused | self._aside:
             self._paused.discard(handle)
+            self._aside.discard(handle)
             self._closing.append(handle)
 
     def _enqueue(self, handle: JobHandle) -> None:
@@ -209,7 +212,7 @@ class DeviceThread:
 
     def _next(self) -> JobHandle | None:
         with self._changed:
-            self._changed.wait_for(lambda: self._closing or len(self._ready) or self._is_closed)
+            self._changed.wait_for(lambda: self._closing or len(self._ready) or (self._is_closed and not self._aside))
             self._running = self._closing.popleft() if self._closing else self._ready.pop()
             if self._running is not None:
                 self._running.state = JobState.RUNNING
@@ -244,8 +247,17 @@ class DeviceThread:
             self._closing.append(handle)
         elif handle._is_paused:
             self._park(handle)
+        elif handle._task is not None and (done := handle._task.waiting_for) is not None and not done.done():
+            self._aside.add(handle)
+            done.add_done_callback(lambda _: self._back(handle))
         else:
             self._enqueue(handle)
+
+    def _back(self, handle: JobHandle) -> None:
+        with self._changed:
+            if handle in self._aside:
+                self._aside.discard(handle)
+                self._suspend(handle)
 
 
 class _Call:

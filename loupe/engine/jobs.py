@@ -6,12 +6,14 @@ Nothing here knows about threads; `loupe.engine.device` resumes jobs, a test may
 """
 
 from collections.abc import Generator
+from concurrent.futures import Future
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from loupe.engine.context import JobContext
 
+Result = TypeVar("Result")
 Result_co = TypeVar("Result_co", covariant=True)
 
 
@@ -56,8 +58,27 @@ class Checkpoint:
     state: object
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Nothing to do on the device until `done` is: the job is set aside. Observers never see it.
+
+    A job that is resumed earlier all the same must wait by itself, as `done.result()` does.
+    """
+
+    done: Future
+
+
 Event: TypeAlias = Progress | Checkpoint
-Steps: TypeAlias = Generator[Event, None, Result_co]
+Steps: TypeAlias = Generator[Event | Waiting, None, Result_co]
+
+
+def finished(steps: Steps[Result]) -> Result:
+    """Run steps to their end on the calling thread: their result. Raises what they raise."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            return stop.value
 
 
 @runtime_checkable
@@ -67,6 +88,6 @@ class Job(Protocol[Result_co]):
     name: str
     priority: Priority
 
-    def run(self, ctx: JobContext) -> Generator[Event, None, Result_co]:
+    def run(self, ctx: JobContext) -> Generator[Event | Waiting, None, Result_co]:
         """Do the work between yields; the value returned is the job's result."""
         ...

@@ -86,7 +86,23 @@ class MemoryBudget:
         self._read = read
         self._own = own or read_own
         self._held: dict[str, int] = {}
+        self._others: dict[str, MemoryBudget] = {}
         self._lock = threading.Lock()
+
+    def on(self, device: torch.device | str) -> "MemoryBudget":
+        """The budget of a device: this one, or another that is kept with it. The limit counts for accelerators."""
+        device = torch.device(device)
+        if device.type == self.device.type and (device.index or 0) == (self.device.index or 0):
+            return self
+        limit = self.limit if device.type != "cpu" else 0
+        with self._lock:
+            new = MemoryBudget(device, fraction=self.fraction, limit=limit, read=self._read, own=self._own)
+            return self._others.setdefault(str(device), new)
+
+    def others(self) -> tuple["MemoryBudget", ...]:
+        """The budgets of further devices that were asked for so far."""
+        with self._lock:
+            return tuple(self._others.values())
 
     def memory(self) -> DeviceMemory:
         """The device now, or this process's share of it where a limit is set and tighter."""
@@ -126,9 +142,11 @@ class MemoryBudget:
             self._held[owner] = size
 
     def release(self, owner: str) -> None:
-        """Strike an owner from the ledger; an unknown one is no error."""
+        """Strike an owner from the ledger, also of further devices; an unknown one is no error."""
         with self._lock:
             self._held.pop(owner, None)
+        for other in self.others():
+            other.release(owner)
 
     def holdings(self) -> dict[str, int]:
         """Bytes by owner, largest first."""

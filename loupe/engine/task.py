@@ -1,6 +1,7 @@
 """One job being driven, slice by slice, by whoever owns the device: the device thread, a test, a notebook."""
 
 from collections.abc import Callable
+from concurrent.futures import Future, wait
 from typing import Generic, NamedTuple, TypeVar
 
 import torch
@@ -8,7 +9,7 @@ import torch
 from loupe.engine.context import ArtefactWriter, JobContext
 from loupe.engine.errors import Cancelled
 from loupe.engine.failures import settle_failure
-from loupe.engine.jobs import Event, Job, JobState, Steps
+from loupe.engine.jobs import Event, Job, JobState, Steps, Waiting
 from loupe.engine.memory import MemoryBudget
 from loupe.engine.modes import GlobalModes
 
@@ -40,6 +41,7 @@ class Task(Generic[Result]):
         self._observer = observer or (lambda event: None)
         self._device = torch.device(device)
         self._steps: Steps[Result] | None = None
+        self.waiting_for: Future | None = None  # what must be done before the next slice has anything to do
 
     @property
     def is_started(self) -> bool:
@@ -77,12 +79,15 @@ class Task(Generic[Result]):
         if self._steps is None:
             assert self._job is not None, "a job that has ended cannot be resumed"
             self._steps = self._job.run(self._context)
-        spent = 0.0
+        spent, self.waiting_for = 0.0, None
         while True:
             event = next(self._steps)
             if leaked := _leak(self.name, "yielded", modes):
                 self._steps.close()
                 raise leaked
+            if isinstance(event, Waiting):
+                self.waiting_for = event.done
+                return
             self._observer(event)
             if is_stopped() or self._context.out_of_time():
                 return
@@ -113,7 +118,8 @@ def run_here(
     context = JobContext(seed=seed, writer=writer, memory=memory or MemoryBudget(device))
     task = Task(job, context, on_event, device)
     while (outcome := task.run_slice()) is None:
-        pass
+        if task.waiting_for is not None:
+            wait([task.waiting_for])
     if outcome.error is not None:
         raise outcome.error
     return outcome.result  # type: ignore[return-value]  # Outcome is not generic; the job's own type is

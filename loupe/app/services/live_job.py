@@ -22,7 +22,7 @@ from loupe.storage.rows import WorkState
 if TYPE_CHECKING:
     from loupe.engine.context import ArtefactWriter, JobContext
     from loupe.engine.device import DeviceThread, JobHandle
-    from loupe.engine.jobs import Event, Job, Priority
+    from loupe.engine.jobs import Event, Job, Priority, Waiting
 
 CHECKPOINT_WAIT_S = 60  # for a commit while the disk is busy; a checkpoint that cannot be recorded fails the job
 
@@ -224,7 +224,7 @@ class _Told:
         self._job = job
         self._live = live
 
-    def run(self, ctx: "JobContext") -> "Generator[Event, None, Any]":
+    def run(self, ctx: "JobContext") -> "Generator[Event | Waiting, None, Any]":
         self._live.begin()
         steps = self._job.run(ctx)
         try:

@@ -276,7 +276,8 @@ class Models:
 
     def _watch(self, on_stage: OnStage | None) -> Callable[[Any], None]:
         def watch(event: Any) -> None:
-            self._at(f"{event.message} of {self.loading}", on_stage)
+            if (stage := f"{event.message} of {self.loading}") != self.stage:  # bytes that grow are no new stage
+                self._at(stage, on_stage)
 
         return watch
 

@@ -91,7 +91,7 @@ def capture(
 
     def keeper(point: HookPoint) -> Change:
         def keep(value: Tensor) -> Tensor:
-            store[point] = value.clone()
+            store[point] = value.to(lm.device, copy=True)
             if stop and len(store) == len(wanted):
                 raise _Stop(store)
             return value
@@ -126,11 +126,12 @@ def intervene(lm: LanguageModel, point: HookPoint, change: Change) -> Iterator[N
 
     def checked(value: Tensor) -> Tensor:
         nonlocal fired
-        changed = change(value)
+        seen = value.to(lm.device)  # a block may be elsewhere
+        changed = change(seen)
         if changed.shape != value.shape:
             raise BadOption(f"The intervention at {point} returned {list(changed.shape)} for {list(value.shape)}.")
         fired = True
-        return value if changed is value else changed.to(value.dtype, copy=True)
+        return value if changed is seen else changed.to(value.device, value.dtype, copy=True)
 
     with ExitStack() as hooks:
         for tap, apply in _interventions(lm, point, checked):

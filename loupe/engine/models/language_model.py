@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from transformers.modeling_outputs import BaseModelOutputWithPast
 
     from loupe.engine.models.certify import Certificate
+    from loupe.engine.models.placement import Placement
 
 _DTYPE_NAMES = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
 
@@ -37,6 +38,7 @@ class LanguageModel:
     None. `dtype` is what the weights really are ("fp32", "bf16", "fp16", "int8", "nf4"). `tokenizer` may be None for a
     folder that ships none. `known_fingerprint` is the fingerprint once it is known; read `fingerprint`. `certificate`
     is what was checked when an unlisted family was wrapped (None for a listed one, until somebody certifies it).
+    `placement` says where a loaded model was put; None for a model made in memory.
     """
 
     model: PreTrainedModel
@@ -46,6 +48,7 @@ class LanguageModel:
     dtype: str
     known_fingerprint: str | None = field(default=None, repr=False)
     certificate: Certificate | None = field(default=None, repr=False)
+    placement: Placement | None = None
 
     @property
     def config(self) -> PreTrainedConfig:

@@ -5,6 +5,10 @@ Choices:
 - Local folders only; fetching from a hub is the app's business. `trust_remote_code` is never on.
 - The weight files are judged before transformers sees them (`weights.py`): safetensors only, no truncated file.
 - A checkpoint must fill the model. Transformers fills what is missing at random and goes on; here that is an error.
+- Loading is a generator (`load_model_steps`, `load_trunk_steps`): files are read in a thread of its own while the job
+  waits aside, and what stays on the device thread (building the empty model, copying to an accelerator, tying) is cut
+  into short steps. `load_model` is the same, run to its end. Quantised models are the exception: quantising is device
+  work inside transformers, one step from the first byte to the last.
 - A dtype is what it says. What this machine cannot do is refused, never replaced by another dtype in silence.
 """
 
@@ -12,18 +16,24 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, get_args
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
-from loupe.engine.errors import BadOption, CorruptFile, ModelError, UnknownFormat, UnsupportedModel
+from loupe.engine.errors import BadOption, CorruptFile, LoupeError, ModelError, UnknownFormat, UnsupportedModel
+from loupe.engine.failures import is_out_of_memory
+from loupe.engine.jobs import Progress, Steps, Waiting, finished
 from loupe.engine.models.certify import certify
 from loupe.engine.models.families import listed_family
 from loupe.engine.models.language_model import LanguageModel, dtype_name
-from loupe.engine.models.structure import find_family
+from loupe.engine.models.placement import Available, Placement, Spread, settle, spread_blocks
+from loupe.engine.models.reading import Reading
+from loupe.engine.models.structure import blocks_of, find_family
 from loupe.engine.models.weights import read_json, weight_files
 
 if TYPE_CHECKING:
@@ -31,36 +41,70 @@ if TYPE_CHECKING:
 
 __all__ = ["LanguageModel", "load_model", "load_tokenizer", "load_trunk", "skeleton", "wrap_model"]
 
+Result = TypeVar("Result")
+Place = str | torch.device | Placement
+"""A device, its name, or a placement over several (`placement.py`)."""
+Loaded = tuple["PreTrainedModel", "PreTrainedTokenizerBase | None", list[str]]  # the names are those that no file holds
+
+
+class Where(TypedDict, total=False):
+    """The options of `load_model_steps`, for those who hand them on."""
+
+    dtype: str
+    device: Place
+    available: Available | None
+
+
 DtypeName = Literal["auto", "fp32", "bf16", "fp16", "int8", "nf4"]
 _TORCH_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def load_model(path: Path | str, *, dtype: str = "auto", device: str | torch.device = "cpu") -> LanguageModel:
+def load_model(path: Path | str, *, dtype: str = "auto", device: Place = "cpu") -> LanguageModel:
     """Load a causal language model and its tokenizer from a Hugging Face folder.
 
     `dtype` is "auto" (as stored), "fp32", "bf16", "fp16", or "int8"/"nf4" with the cuda extra on a CUDA device.
+    `device` may be a placement over several devices, such as "cuda:0,cuda:1" or "cuda:0+cpu".
     Raises UnknownFormat (not a model folder), UnsafeFile (pickled weights), CorruptFile (truncated or incomplete
     weights), UnsupportedModel (an architecture that needs its own code, or whose parts were not found), BadOption
     (dtype), CertificationFailed (an unlisted family that does not do what was found).
     """
-    folder = _folder(path)
-    model, missing = _from_folder(folder, dtype, device)
+    return finished(load_model_steps(path, dtype=dtype, device=device))
+
+
+def load_model_steps(
+    path: Path | str, *, dtype: str = "auto", device: Place = "cpu", available: Available | None = None
+) -> Steps[LanguageModel]:
+    """The same, step by step: each `Progress` counts the bytes of weights read so far. Closing it leaves nothing.
+
+    `available` says how many bytes may be taken on a device, where blocks are spread over several; unset, 90 % of each.
+    """
+    folder, placement = _folder(path), Placement.of(device)
+    model, tokenizer, missing = yield from _from_folder(folder, dtype, placement, available)
     if missing:
         raise CorruptFile(f"{folder} lacks {_some(missing)}: the model would be partly random.")
-    lm = wrap_model(model, load_tokenizer(folder), folder)
+    lm = wrap_model(model, tokenizer, folder)
+    lm.placement = placement
     lm.dtype = dtype if dtype in ("int8", "nf4") else lm.dtype
     return lm
 
 
-def load_trunk(path: Path | str, *, dtype: str = "auto", device: str | torch.device = "cpu") -> LanguageModel:
+def load_trunk(path: Path | str, *, dtype: str = "auto", device: Place = "cpu") -> LanguageModel:
     """Load a model for its residual stream only, as an NLA reconstructor is.
 
     The final norm becomes an identity, so that `forward(...).last_hidden_state` is the output of the last block; the
     head is gone. A checkpoint may lack both, or carry a matrix of another size as its head. Raises as `load_model`.
     """
-    folder = _folder(path)
-    model, missing = _from_folder(folder, dtype, device, tolerate_head=True)
-    lm = wrap_model(model, load_tokenizer(folder), folder)
+    return finished(load_trunk_steps(path, dtype=dtype, device=device))
+
+
+def load_trunk_steps(
+    path: Path | str, *, dtype: str = "auto", device: Place = "cpu", available: Available | None = None
+) -> Steps[LanguageModel]:
+    """The same, step by step."""
+    folder, placement = _folder(path), Placement.of(device)
+    model, tokenizer, missing = yield from _from_folder(folder, dtype, placement, available, tolerate_head=True)
+    lm = wrap_model(model, tokenizer, folder)
+    lm.placement = placement
     parts = [part for part in (lm.family.final_norm, lm.family.project_out, lm.family.head) if part]
     if lost := [key for key in missing if not key.startswith(tuple(f"{part}." for part in parts))]:
         raise CorruptFile(f"{folder} lacks {_some(lost)}: the model would be partly random.")
@@ -131,35 +175,94 @@ def _folder(path: Path | str) -> Path:
 
 
 def _from_folder(
-    folder: Path, dtype: str, device: str | torch.device, *, tolerate_head: bool = False
-) -> tuple[PreTrainedModel, list[str]]:
-    from safetensors import SafetensorError
-
+    folder: Path, dtype: str, placement: Placement, available: Available | None, *, tolerate_head: bool = False
+) -> Steps[Loaded]:
     config = _config(folder)
     if tolerate_head:  # a head that is not the embedding table cannot be tied to it
         config.tie_word_embeddings = config.get_text_config().tie_word_embeddings = False
-    weight_files(folder)
-    options = _dtype_options(dtype, torch.device(device))
+    files = weight_files(folder)
+    options = _dtype_options(dtype, placement)
     try:
-        with _quietly():
-            loaded: Any = _auto_class(config).from_pretrained(
-                folder,
-                config=config,
-                local_files_only=True,
-                use_safetensors=True,
-                trust_remote_code=False,
-                output_loading_info=True,
-                ignore_mismatched_sizes=tolerate_head,
-                **options,
-            )
+        if "quantization_config" in options or getattr(config, "quantization_config", None) is not None:
+            return _at_once(folder, config, options, placement, tolerate_head)
+        return (yield from _step_by_step(folder, config, files, options["dtype"], placement, available, tolerate_head))
     except SafetensorError as error:
         raise CorruptFile(f"The weights in {folder} contradict their own header: {error}") from error
     except (ValueError, KeyError, ImportError, RuntimeError) as error:
+        if isinstance(error, LoupeError) or is_out_of_memory(error):
+            raise
         raise UnsupportedModel(f"{folder} ({config.model_type}) could not be loaded: {error}") from error
+
+
+def _step_by_step(
+    folder: Path,
+    config: PreTrainedConfig,
+    files: list[Path],
+    dtype: torch.dtype | str,
+    placement: Placement,
+    available: Available | None,
+    tolerate_head: bool,
+) -> Steps[Loaded]:
+    from transformers.models.auto.auto_factory import _get_model_class
+
+    model_class = _get_model_class(config, _auto_class(config)._model_mapping)
+    family = listed_family(config) if tolerate_head else None
+    unwanted = [part for part in (family.final_norm, family.project_out, family.head) if part] if family else []
+    with _quietly():
+        reading = Reading(model_class, config, folder, files, dtype, any_size=tolerate_head, without=unwanted)
+    reader = ThreadPoolExecutor(1, thread_name_prefix="loupe-reading")
+    try:
+        spread = _spread(reading.model, placement, available)
+        yield Progress(0)
+        while batch := (yield from _waited(reader.submit(reading.take))):
+            for name, tensor in batch:
+                yield from reading.put(name, tensor, spread.of(name))
+            yield Progress(reading.read_bytes)
+        tokenizer = yield from _waited(reader.submit(load_tokenizer, folder))
+    finally:
+        reading.stop()
+        reader.shutdown(cancel_futures=True)
+        reading.close()
+    with _quietly():
+        model, missing = reading.finish()
+    settle(model, spread)
+    return model, tokenizer, missing
+
+
+def _spread(model: PreTrainedModel, placement: Placement, available: Available | None) -> Spread:
+    if not placement.is_spread:
+        return Spread(placement, "", ())
+    family = listed_family(model.config)
+    return spread_blocks(model, family.blocks if family else blocks_of(model), placement, available)
+
+
+def _waited(future: Future[Result]) -> Steps[Result]:
+    yield Waiting(future)
+    return future.result()
+
+
+def _at_once(
+    folder: Path, config: PreTrainedConfig, options: dict[str, Any], placement: Placement, tolerate_head: bool
+) -> Loaded:
+    """What is quantised, or stored so: transformers' own way from the first byte to the last."""
+    if placement.is_spread:
+        raise BadOption(f"A quantised model is loaded onto one device, not onto {placement}.")
+    with _quietly():
+        loaded: Any = _auto_class(config).from_pretrained(
+            folder,
+            config=config,
+            local_files_only=True,
+            use_safetensors=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+            ignore_mismatched_sizes=tolerate_head,
+            **options,
+        )
     model, info = loaded
     model.requires_grad_(False)
     missing = sorted({*info["missing_keys"], *(str(key[0]) for key in info["mismatched_keys"])})
-    return model if "quantization_config" in options else model.to(device), missing
+    there = model if "quantization_config" in options else model.to(placement.home)
+    return there, load_tokenizer(folder), missing
 
 
 def _auto_class(config: PreTrainedConfig) -> Any:
@@ -197,16 +300,16 @@ def _config(folder: Path) -> PreTrainedConfig:
         raise UnsupportedModel(f"{folder} has model_type {kind!r}, which transformers does not know.{code}") from error
 
 
-def _dtype_options(dtype: str, device: torch.device) -> dict[str, Any]:
+def _dtype_options(dtype: str, placement: Placement) -> dict[str, Any]:
     if dtype == "auto":
         return {"dtype": "auto"}
     if dtype in _TORCH_DTYPES:
         return {"dtype": _TORCH_DTYPES[dtype]}
     if dtype not in get_args(DtypeName):
         raise BadOption(f"dtype {dtype!r} is unknown: use one of {', '.join(get_args(DtypeName))}.")
-    if device.type != "cuda" or not torch.cuda.is_available() or not importlib.util.find_spec("bitsandbytes"):
+    if placement.home.type != "cuda" or not torch.cuda.is_available() or not importlib.util.find_spec("bitsandbytes"):
         raise BadOption(f"{dtype} needs a CUDA device and the cuda extra (bitsandbytes). Here use fp32, bf16 or fp16.")
-    return _quantised(dtype, device)
+    return _quantised(dtype, placement.home)
 
 
 def _quantised(dtype: str, device: torch.device) -> dict[str, Any]:

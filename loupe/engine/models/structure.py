@@ -54,6 +54,13 @@ def find_family(model: PreTrainedModel) -> Family:
     return _with_head_arithmetic(family, config, seen[Tap(head, "out")], logits)
 
 
+def blocks_of(model: PreTrainedModel) -> str:
+    """The path of the list of blocks, from the modules alone: the model may be without weights. Raises as
+    `find_family`."""
+    embedding = _path_of(model, model.get_input_embeddings(), "input embedding")
+    return _blocks_path(model, embedding, int(model.config.get_text_config().num_hidden_layers))
+
+
 def probe_ids(config: Any, length: int = 6) -> Tensor:
     """Distinct ids that are neither padding nor begin or end of sequence, [1, length]."""
     special: set[object] = set()

@@ -3,15 +3,16 @@
     job = LoadJob([LoadPart(Role.MODEL, folder, "model gemma")])
     parts = run_here(job)                       # {part: LanguageModel | Verbalizer | Reconstructor}
 
-One part is one step: reading weights cannot be interrupted, but between parts other jobs run. What was loaded is
-entered in the memory ledger under its owner, and struck again when a later part fails or the job is cancelled. Hash the
-folders before (`fingerprint_folder`, in a thread), or the first look at a fingerprint reads every byte on this thread.
+Weights are read beside the device thread, some tensors at a time, and the job can be cancelled between any two. What
+was loaded is entered in the memory ledger of its device under its owner, and struck again when a later part fails or
+the job is cancelled. Hash the folders before (`fingerprint_folder`, in a thread), or the first look at a fingerprint
+reads every byte on this thread.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -20,26 +21,26 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from loupe.engine.errors import ModelError
-from loupe.engine.jobs import Priority, Progress
-from loupe.engine.models.donors import is_adapter, load_donor
+from loupe.engine.jobs import Priority, Progress, Steps
+from loupe.engine.models.donors import is_adapter, load_donor_steps
 from loupe.engine.models.language_model import LanguageModel
-from loupe.engine.models.loading import load_model
+from loupe.engine.models.loading import Where, load_model_steps
+from loupe.engine.models.placement import Available, Placement, bytes_by_device
 from loupe.engine.models.size import folder_size
 from loupe.engine.models.structure import probe_ids
 from loupe.engine.nla.analysis import AnalysisJob
 from loupe.engine.nla.pair import NLAPair, check_sidecars, join_pair
-from loupe.engine.nla.reconstructor import Reconstructor, load_reconstructor
+from loupe.engine.nla.reconstructor import Reconstructor, load_reconstructor_steps
 from loupe.engine.nla.request import AnalysisRequest
 from loupe.engine.nla.sidecar import Role as HalfOf
 from loupe.engine.nla.sidecar import load_sidecar
-from loupe.engine.nla.verbalizer import Verbalizer, load_verbalizer
+from loupe.engine.nla.verbalizer import Verbalizer, load_verbalizer_steps
 
 if TYPE_CHECKING:
     from torch import nn
 
     from loupe.engine.context import JobContext
 
-Steps = Generator[Progress, None, Any]
 FREE_SOME = "Unload a model that is not needed, choose a smaller dtype, or use a device with more memory."
 Things = dict["LoadPart", Any]
 
@@ -67,12 +68,20 @@ class LoadPart:
     dtype: str = "auto"
     beside: Path | None = None
     layer: int | None = None
+    placement: Placement | None = None  # None: the device of the job
 
     def nbytes(self) -> int:
         """What it will take, told from its files. Raises UnsafeFile, UnknownFormat, CorruptFile."""
+        return self._of_folders(self.dtype)
+
+    def stored_bytes(self) -> int:
+        """What its files hold, which is what a load reads. Raises as `nbytes`."""
+        return self._of_folders("auto")
+
+    def _of_folders(self, dtype: str) -> int:
+        size = folder_size(self.folder, dtype).bytes
         adapted = is_adapter(self.folder) and self.beside is not None
-        size = folder_size(self.folder, self.dtype).bytes
-        return size + folder_size(self.beside, self.dtype).bytes if adapted and self.beside else size
+        return size + folder_size(self.beside, dtype).bytes if adapted and self.beside else size
 
 
 class LoadJob:
@@ -97,20 +106,20 @@ class LoadJob:
         self.device = device
         self.priority = priority
 
-    def run(self, ctx: JobContext) -> Steps:
-        """Yields a `Progress` before each part and around the test input."""
+    def run(self, ctx: JobContext) -> Steps[Things]:
+        """Yields a `Progress` in bytes read, with the part that is being loaded as its message."""
         things: Things = dict(self.have)
         held: list[str] = []
-        total = len(self.parts) + 1
+        sizes = [part.stored_bytes() for part in self.parts]
+        total = sum(sizes)
         try:
-            for done, part in enumerate(self.parts):
-                yield Progress(done, total, f"loading the {part.role}")
-                ctx.memory.require(part.nbytes(), f"Loading the {part.owner}", FREE_SOME)
-                things[part] = self._load(part, things)
-                ctx.memory.hold(part.owner, bytes_of(things[part]))
+            for number, part in enumerate(self.parts):
+                things[part] = yield from self._watched(part, things, sum(sizes[:number]), total, ctx)
                 held.append(part.owner)
-            yield Progress(total - 1, total, "answering a test input")
-            yield from self._answer(things, ctx)
+                self._enter(part, things[part], ctx)
+            yield Progress(total, total, "answering a test input")
+            for event in self._answer(things, ctx):
+                yield Progress(total, total, "answering a test input") if isinstance(event, Progress) else event
         except BaseException:
             for owner in held:
                 ctx.memory.release(owner)
@@ -118,26 +127,50 @@ class LoadJob:
         yield Progress(total, total, "ready")
         return things
 
-    def _load(self, part: LoadPart, things: Things) -> Any:
+    def _watched(self, part: LoadPart, things: Things, before: int, total: int, ctx: JobContext) -> Steps[Any]:
+        message = f"loading the {part.role}"
+        yield Progress(before, total, message)
+        placement = self._placement(part)
+        if not placement.is_spread:  # else whoever spreads the blocks asks, device by device
+            ctx.memory.on(placement.home).require(part.nbytes(), f"Loading the {part.owner}", FREE_SOME)
+        steps = self._load(part, things, placement, lambda device: ctx.memory.on(device).available())
+        try:
+            while True:
+                event = next(steps)
+                yield Progress(before + event.done, total, message) if isinstance(event, Progress) else event
+        except StopIteration as end:
+            return end.value
+        finally:
+            steps.close()
+
+    def _enter(self, part: LoadPart, thing: Any, ctx: JobContext) -> None:
+        for device, size in bytes_by_device(_tensors(thing)).items():
+            ctx.memory.on(device).hold(part.owner, size)
+
+    def _placement(self, part: LoadPart) -> Placement:
+        return part.placement or Placement.of(torch.device(self.device))
+
+    def _load(self, part: LoadPart, things: Things, placement: Placement, available: Available) -> Steps[Any]:
+        where: Where = {"dtype": part.dtype, "device": placement, "available": available}
         match part.role:
             case Role.MODEL:
-                return load_model(part.folder, dtype=part.dtype, device=self.device)
+                return (yield from load_model_steps(part.folder, **where))
             case Role.DONOR:
-                return load_donor(_of(things, Role.MODEL), part.folder)
+                return (yield from load_donor_steps(_of(things, Role.MODEL), part.folder, available=available))
             case Role.VERBALIZER:
                 check_sidecars(_of(things, Role.MODEL), part.folder, self._folder_of(Role.RECONSTRUCTOR), part.layer)
-                return load_verbalizer(part.folder, dtype=part.dtype, device=self.device)
+                return (yield from load_verbalizer_steps(part.folder, **where))
             case Role.RECONSTRUCTOR:
                 assert part.beside is not None, "a reconstructor is loaded beside its verbalizer"
                 check_sidecars(_of(things, Role.MODEL), part.beside, part.folder, part.layer)
                 fallback = load_sidecar(part.beside, HalfOf.VERBALIZER)
-                options = {"fallback": fallback, "layer": part.layer, "dtype": part.dtype, "device": self.device}
-                return load_reconstructor(part.folder, **options)[0]
+                loaded = yield from load_reconstructor_steps(part.folder, fallback=fallback, layer=part.layer, **where)
+                return loaded[0]
 
     def _folder_of(self, role: Role) -> Path:
         return next(part.folder for part in (*self.parts, *self.have) if part.role is role)
 
-    def _answer(self, things: Things, ctx: JobContext) -> Steps:
+    def _answer(self, things: Things, ctx: JobContext) -> Steps[None]:
         roles = {part.role for part in things}
         model = _of(things, Role.DONOR if Role.DONOR in roles else Role.MODEL)
         answer_as_model(model)
@@ -154,7 +187,7 @@ def pair_of(things: Mapping[LoadPart, Any]) -> NLAPair:
 
 def bytes_of(thing: LanguageModel | Verbalizer | Reconstructor) -> int:
     """Memory of the weights that a loaded part really holds; tensors that are tied count once."""
-    return sum({tensor.data_ptr(): tensor.nbytes for tensor in _tensors(thing)}.values())
+    return sum(bytes_by_device(_tensors(thing)).values())
 
 
 def _tensors(thing: LanguageModel | Verbalizer | Reconstructor) -> Iterator[torch.Tensor]:
@@ -178,7 +211,7 @@ def answer_as_model(lm: LanguageModel) -> None:
         )
 
 
-def answer_as_pair(model: LanguageModel, pair: NLAPair, ctx: JobContext) -> Steps:
+def answer_as_pair(model: LanguageModel, pair: NLAPair, ctx: JobContext) -> Steps[None]:
     """One token explained in a few words and rebuilt. Raises ModelError, and whatever an analysis raises."""
     ids = tuple(probe_ids(model.config)[0].tolist())
     request = AnalysisRequest(token_ids=ids, positions=(-1,), temperature=0, max_new_tokens=4, salience="none")

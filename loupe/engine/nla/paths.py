@@ -38,7 +38,7 @@ class Context:
 
     def select(self, index: Int[Tensor, " kept"]) -> Context:
         """The context made of some of the tokens, in the given order."""
-        layers = tuple((k.index_select(2, index), v.index_select(2, index)) for k, v in self.layers)
+        layers = tuple((_picked(k, index), _picked(v, index)) for k, v in self.layers)
         return Context(layers, self.positions[index])
 
     def joined(self, other: Context) -> Context:
@@ -48,6 +48,10 @@ class Context:
             for (k, v), (more_k, more_v) in zip(self.layers, other.layers, strict=True)
         )
         return Context(layers, torch.cat([self.positions, other.positions]))
+
+
+def _picked(states: Tensor, index: Tensor) -> Tensor:
+    return states.index_select(2, index.to(states.device))  # blocks may be spread over devices
 
 
 class PathCache(Cache):

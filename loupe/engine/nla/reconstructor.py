@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import torch
 from jaxtyping import Float
@@ -21,8 +21,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from loupe.engine.errors import CorruptFile, DepthDrift, SidecarUnreadable, TokenizerDrift, UnknownFormat, WidthMismatch
+from loupe.engine.jobs import Steps, finished
 from loupe.engine.models.language_model import LanguageModel
-from loupe.engine.models.loading import load_trunk
+from loupe.engine.models.loading import Place, Where, load_trunk_steps
 from loupe.engine.models.weights import check_safetensors, refuse_pickle
 from loupe.engine.nla.metrics import Denominator, Scores, score
 from loupe.engine.nla.paths import Context, causal, run_path, weights_version
@@ -145,20 +146,27 @@ def load_reconstructor(
     fallback: Sidecar | None = None,
     layer: int | None = None,
     dtype: str = "auto",
-    device: str | torch.device = "cpu",
+    device: Place = "cpu",
 ) -> tuple[Reconstructor, Sidecar]:
     """Load an AR checkpoint and check everything its sidecar says.
 
     `fallback` is the verbalizer's sidecar, which may hold the template or the layer when the AR's own does not; `layer`
     is used where neither says. Raises SidecarError and its leaves, WidthMismatch, CorruptFile, UnsafeFile.
     """
+    return finished(load_reconstructor_steps(folder, fallback=fallback, layer=layer, dtype=dtype, device=device))
+
+
+def load_reconstructor_steps(
+    folder: Path | str, *, fallback: Sidecar | None = None, layer: int | None = None, **where: Unpack[Where]
+) -> Steps[tuple[Reconstructor, Sidecar]]:
+    """The same, step by step, as `load_trunk_steps`."""
     folder = Path(folder)
     sidecar = load_sidecar(folder, Role.RECONSTRUCTOR)
     template = sidecar.reconstructor_template or (fallback.reconstructor_template if fallback else None)
     if template is None:
         raise SidecarUnreadable(f"Neither sidecar of the pair holds prompt_templates.ar (looked in {folder} too).")
     mse_scale = require_mse_scale(sidecar)
-    trunk = load_trunk(folder, dtype=dtype, device=device)
+    trunk = yield from load_trunk_steps(folder, **where)
     check_width(trunk, sidecar)
     known = (sidecar.layer, fallback.layer if fallback else None, layer, trunk.n_layers - 1)
     reconstructor = Reconstructor(

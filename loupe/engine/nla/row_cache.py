@@ -54,9 +54,10 @@ class RowCache(CascadeCache):
         self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: object, **kwargs: object
     ) -> LayerKV:
         keys, values = self._buffers[layer_idx]
-        rows = torch.arange(self.count, device=keys.device)
-        keys[rows, :, self._write] = key_states[:, :, 0]
-        values[rows, :, self._write] = value_states[:, :, 0]
+        assert self._write is not None, "a decode step says where it writes before it runs"
+        rows, places = torch.arange(self.count, device=keys.device), self._write.to(keys.device)
+        keys[rows, :, places] = key_states[:, :, 0]
+        values[rows, :, places] = value_states[:, :, 0]
         return keys[: self.count, :, : self._longest], values[: self.count, :, : self._longest]
 
     def move(self, source: int, target: int, length: int) -> None:

@@ -17,15 +17,16 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from loupe.engine.errors import BadInput, BadOption, UnsupportedModel, WidthMismatch
+from loupe.engine.jobs import Steps, finished
 from loupe.engine.models.language_model import LanguageModel
-from loupe.engine.models.loading import load_model
+from loupe.engine.models.loading import Place, Where, load_model_steps
 from loupe.engine.nla.cascade import CascadeCache, SuffixCache, cascading, shares_beginning
 from loupe.engine.nla.paths import Context, LayerKV, attention_masks, causal, run_path, weights_version
 from loupe.engine.nla.prompt import build_prompt, embed_scale_of, injected_rows, prompt_rows
@@ -213,12 +214,20 @@ def load_verbalizer(
     *,
     injection_scale: float | None = None,
     dtype: str = "auto",
-    device: str | torch.device = "cpu",
+    device: Place = "cpu",
 ) -> Verbalizer:
     """Load an AV checkpoint and check everything its sidecar says. Raises as Verbalizer and `load_model` do."""
+    return finished(load_verbalizer_steps(folder, injection_scale=injection_scale, dtype=dtype, device=device))
+
+
+def load_verbalizer_steps(
+    folder: Path | str, *, injection_scale: float | None = None, **where: Unpack[Where]
+) -> Steps[Verbalizer]:
+    """The same, step by step, as `load_model_steps`."""
     sidecar = load_sidecar(folder, Role.VERBALIZER)
     require_injection_scale(sidecar, injection_scale)
-    return Verbalizer(load_model(folder, dtype=dtype, device=device), sidecar, injection_scale=injection_scale)
+    lm = yield from load_model_steps(folder, **where)
+    return Verbalizer(lm, sidecar, injection_scale=injection_scale)
 
 
 def require_injection(lm: LanguageModel) -> None:

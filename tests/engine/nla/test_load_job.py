@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from loupe.engine.errors import BadInput, DepthDrift, ModelError, OutOfDeviceMemory
+from loupe.engine.device import DeviceThread
+from loupe.engine.errors import BadInput, Cancelled, DepthDrift, ModelError, OutOfDeviceMemory
+from loupe.engine.jobs import JobState, Progress
 from loupe.engine.memory import DeviceMemory, MemoryBudget
 from loupe.engine.models.architecture import architecture_of, tree
 from loupe.engine.models.loading import load_model
+from loupe.engine.models.reading import Reading
 from loupe.engine.models.size import cache_bytes_per_token, folder_size, tensors_size
 from loupe.engine.nla.load_job import LoadJob, LoadPart, Role, bytes_of, pair_of
 from loupe.engine.task import run_here
@@ -78,11 +82,61 @@ def test_a_cancelled_load_leaves_the_ledger_as_it_was():
 
     context = JobContext(memory=budget(1000 * MIB))
     steps = LoadJob([BASE, AV, AR]).run(context)
-    for _ in range(3):
-        next(steps)
-    assert context.memory.holdings()
+    while "verbalizer" not in getattr(next(steps), "message", ""):
+        pass
+    assert set(context.memory.holdings()) == {"model base"}
     steps.close()
     assert context.memory.holdings() == {}
+
+
+def test_progress_is_bytes_of_the_files_of_all_parts():
+    events: list[Progress] = []
+    run_here(LoadJob([BASE, AV, AR]), memory=budget(1000 * MIB), on_event=events.append)
+    total = sum(part.stored_bytes() for part in (BASE, AV, AR))
+    assert {event.total for event in events} == {total}
+    assert [event.done for event in events] == sorted(event.done for event in events)
+    assert events[-1].done == total
+
+
+def test_other_jobs_run_while_a_load_reads(device_thread: DeviceThread, monkeypatch: pytest.MonkeyPatch):
+    reading, may_go_on = threading.Event(), threading.Event()
+    take = Reading.take
+
+    def slow(self: Reading) -> list:
+        reading.set()
+        assert may_go_on.wait(30)
+        return take(self)
+
+    monkeypatch.setattr(Reading, "take", slow)
+    load = device_thread.submit(LoadJob([BASE]))
+    assert reading.wait(30)
+    assert device_thread.call(lambda: "done").result(30) == "done"
+    assert load.state is JobState.RUNNING
+    may_go_on.set()
+    assert load.result(60)[BASE].n_layers
+
+
+def test_a_load_that_reads_is_cancelled_at_once(device_thread: DeviceThread, monkeypatch: pytest.MonkeyPatch):
+    reading, stopped = threading.Event(), threading.Event()
+    stop = Reading.stop
+
+    def take(self: Reading) -> list:
+        reading.set()
+        assert stopped.wait(30)
+        raise Cancelled("stopped")
+
+    def note(self: Reading) -> None:
+        stopped.set()
+        stop(self)
+
+    monkeypatch.setattr(Reading, "take", take)
+    monkeypatch.setattr(Reading, "stop", note)
+    load = device_thread.submit(LoadJob([BASE]))
+    assert reading.wait(30)
+    load.cancel()
+    with pytest.raises(Cancelled):
+        load.result(30)
+    assert device_thread.memory.holdings() == {}
 
 
 def test_a_model_that_answers_with_nan_is_not_ready(tmp_path: Path):
