@@ -5,15 +5,18 @@ model's own prediction. The tuned lens (Belrose et al. 2023, arXiv 2303.08112) f
 for the block: `h + W h + b`.
 
 A tuned-lens folder holds `tuned_lens.safetensors` with, for each fitted block K, `blocks.K.weight` [d_model, d_model]
-and `blocks.K.bias` [d_model], read from the output of block K (`resid_post`). In the public tuned-lens library,
-translator i reads the *input* of block i, which is block K = i - 1 here.
+and `blocks.K.bias` [d_model], read from the output of block K (`resid_post`). A folder of the public tuned-lens library
+is read too, once `loupe convert` has made `params.safetensors` of its `params.pt`: there translator i reads the *input*
+of block i, which is block K = i - 1 here; translator 0, which reads the embeddings, belongs to no block.
 """
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -21,9 +24,10 @@ from torch import Tensor
 
 from loupe.engine.errors import BadOption, CorruptFile, LayerOutOfRange, UnknownFormat, WidthMismatch
 from loupe.engine.models.language_model import LanguageModel
-from loupe.engine.models.weights import check_safetensors, refuse_pickle
+from loupe.engine.models.weights import check_safetensors, read_json, refuse_pickle
 
-LENS_FILE = "tuned_lens.safetensors"
+LENS_FILE, CARD_FILE = "tuned_lens.safetensors", "lens.json"
+PUBLIC_FILE = "params.safetensors"
 _ROWS_AT_ONCE = 64  # a row of logits is vocabulary wide; 64 of them at 152 k tokens are 39 MB
 
 
@@ -56,40 +60,54 @@ def logit_lens(
 
 @dataclass(frozen=True, slots=True)
 class TunedLens:
-    """Affine corrections for some blocks of a model: `weights[K]` [d_model, d_model] and `biases[K]` [d_model]."""
+    """Affine corrections for some blocks of a model: `weights[K]` [d_model, d_model] and `biases[K]` [d_model].
+
+    `fingerprint` is the sha256 of the file they came from, empty for a lens in memory.
+    """
 
     weights: dict[int, Tensor]
     biases: dict[int, Tensor]
+    fingerprint: str = ""
 
     @classmethod
-    def load(cls, folder: Path | str) -> TunedLens:
-        """From a folder (format above). Raises UnknownFormat, UnsafeFile, CorruptFile."""
-        file = Path(folder) / LENS_FILE
-        if not file.is_file():
+    def load(cls, folder: Path | str, layers: Collection[int] | None = None) -> TunedLens:
+        """From a folder (formats above); with `layers`, only what it has for those blocks is read.
+
+        Raises UnknownFormat, UnsafeFile, CorruptFile.
+        """
+        file = lens_file(Path(folder))
+        if file is None:
             for other in sorted(Path(folder).glob("*")):
                 refuse_pickle(other)
             raise UnknownFormat(f"{folder} has no {LENS_FILE}: expected a folder with a fitted tuned lens.")
-        check_safetensors(file)
-        from safetensors.torch import load_file
+        names = _tensor_names(file)
+        with file.open("rb") as stream:
+            fingerprint = hashlib.file_digest(stream, "sha256").hexdigest()
+        wanted = {layer: pair for layer, pair in names.items() if layer >= 0 and (layers is None or layer in layers)}
+        from safetensors import safe_open
 
-        weights, biases = {}, {}
-        for name, tensor in load_file(file).items():
-            match name.split("."):
-                case ["blocks", layer, "weight"] if layer.isdecimal():
-                    weights[int(layer)] = tensor
-                case ["blocks", layer, "bias"] if layer.isdecimal():
-                    biases[int(layer)] = tensor
-                case _:
-                    raise CorruptFile(f"{file} holds {name!r}; expected blocks.K.weight and blocks.K.bias only.")
-        widths = {size for tensor in (*weights.values(), *biases.values()) for size in tensor.shape}
-        if weights.keys() != biases.keys() or len(widths) != 1:
-            raise CorruptFile(f"{file} must hold blocks.K.weight [d, d] and blocks.K.bias [d] for every K it has.")
-        return cls(weights, biases)
+        with safe_open(file, framework="pt") as opened:
+            weights = {layer: opened.get_tensor(weight) for layer, (weight, _) in wanted.items()}
+            biases = {layer: opened.get_tensor(bias) for layer, (_, bias) in wanted.items() if bias}
+        for layer in weights.keys() - biases.keys():  # of the public library, fitted with `bias: false`
+            biases[layer] = weights[layer].new_zeros(weights[layer].shape[0])
+        return cls(weights, biases, fingerprint)
 
     @property
     def layers(self) -> tuple[int, ...]:
         """The blocks that were fitted, ascending."""
         return tuple(sorted(self.weights))
+
+    def only(self, layer: int, device: torch.device) -> TunedLens:
+        """The correction of one block in fp32 on a device, for many calls of `correct`."""
+        weights, biases = self.weights[layer].to(device).float(), self.biases[layer].to(device).float()
+        return TunedLens({layer: weights}, {layer: biases}, self.fingerprint)
+
+    def check_width(self, lm: LanguageModel) -> None:
+        """Raises WidthMismatch where this lens was fitted to a model of another width."""
+        for bias in self.biases.values():
+            if len(bias) != lm.d_model:
+                raise WidthMismatch(f"The tuned lens has d_model {len(bias)}, this model {lm.d_model}.")
 
     def correct(self, hidden: Float[Tensor, "*rows d_model"], layer: int) -> Float[Tensor, "*rows d_model"]:
         """`h + W h + b`, in fp32. Raises LayerOutOfRange for a block that was not fitted, WidthMismatch."""
@@ -102,12 +120,53 @@ class TunedLens:
         return hidden + hidden @ weight.T + bias
 
 
+def lens_file(folder: Path) -> Path | None:
+    """The weights of the lens in a folder, ours or the public library's; None where there is none. Opens no weights."""
+    if (ours := folder / LENS_FILE).is_file():
+        return ours
+    public, config = folder / PUBLIC_FILE, folder / "config.json"
+    if public.is_file() and config.is_file() and "lens_type" in read_json(config):
+        return public
+    return None
+
+
+def lens_card(folder: Path) -> dict[str, Any] | None:
+    """What is known of a lens fitted here: its model, recipe and held-out scores. Raises CorruptFile."""
+    card = folder / CARD_FILE
+    return read_json(card) if card.is_file() else None
+
+
 def tuned_lens(
     lm: LanguageModel, lens: TunedLens, hidden: Float[Tensor, "*rows d_model"], layer: int, k: int
 ) -> TopTokens:
     """The top k next tokens of the corrected residual stream of block `layer`. Raises as `logit_lens` and `correct`."""
     _check_width(lm, hidden)
     return logit_lens(lm, lens.correct(hidden, layer), k)
+
+
+def _tensor_names(file: Path) -> dict[int, tuple[str, str]]:
+    """By block, the names of weight and bias in a lens file, as its header says. Raises CorruptFile.
+
+    Block -1 is what the public library calls 0; a bias that was not fitted is "".
+    """
+    header = {name: entry for name, entry in check_safetensors(file).items() if name != "__metadata__"}
+    public = file.name == PUBLIC_FILE
+    form = "K.weight [d, d] and K.bias [d]" if public else "blocks.K.weight [d, d] and blocks.K.bias [d]"
+    found: dict[str, dict[int, str]] = {"weight": {}, "bias": {}}
+    for name in header:
+        match (f"blocks.{name}" if public else name).split("."):
+            case ["blocks", layer, "weight" | "bias" as part] if layer.isdecimal():
+                found[part][int(layer) - public] = name
+            case _:
+                raise CorruptFile(f"{file} holds {name!r}; expected {form} only.")
+    weights, biases = found["weight"], found["bias"]
+    shapes = {part: [header[name].get("shape") for name in found[part].values()] for part in found}
+    widths = {size for shape in shapes["weight"] for size in shape or [None]}
+    is_square = len(widths) == 1 and shapes["weight"] == [[*widths, *widths]] * len(weights)
+    is_whole = weights.keys() == biases.keys() or (public and not biases)
+    if not (is_square and is_whole) or shapes["bias"] != [[*widths]] * len(biases):
+        raise CorruptFile(f"{file} must hold {form} for every K it has.")
+    return {layer: (name, biases.get(layer, "")) for layer, name in weights.items()}
 
 
 def _check_width(lm: LanguageModel, hidden: Tensor) -> None:

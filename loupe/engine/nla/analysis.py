@@ -74,6 +74,9 @@ class AnalysisJob:
         self.batch = batch if batch is not None else pair.verbalizer.batch
         self.priority = priority
         self.fingerprints = {"model": model.fingerprint, **dict(pair.fingerprints)}
+        if lens is not None and pair.layer in lens.layers:
+            lens.check_width(model)
+            self.fingerprints |= {"tuned_lens": lens.fingerprint} if lens.fingerprint else {}
 
     def run(self, ctx: JobContext) -> Steps[AnalysisResult]:
         """Yields a `Progress` after every decode step at the latest, with an `item` for each finished position."""
@@ -134,9 +137,9 @@ class _Run:
         self.flags = _flags(job, base)
         self.denominator = _denominator(job, self.vectors, [self.flags[p] for p in self.question.positions])
         self.tokens = _display(job.model, self.question.ids)
-        self.readouts = Readouts(
-            job.model, job.pair.layer, self.request.logit_lens_k, self.request.next_token_k, job.lens
-        )
+        has_lens = job.lens is not None and job.pair.layer in job.lens.layers
+        tuned = job.lens.only(job.pair.layer, self.vectors.device) if job.lens and has_lens else None
+        self.readouts = Readouts(job.model, job.pair.layer, self.request.logit_lens_k, self.request.next_token_k, tuned)
         on_cpu = job.pair.reconstructor.trunk.device.type == "cpu"
         self.text_pace = Pace(ctx.slice_budget_s, first=64, most=256 if on_cpu else 2048)
         self.kl_pace = Pace(ctx.slice_budget_s, first=32, most=128)

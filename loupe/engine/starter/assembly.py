@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from loupe.engine.models.lens import TunedLens
 from loupe.engine.models.loading import load_model
 from loupe.engine.nla.analysis import AnalysisJob, AnalysisRequest
 from loupe.engine.nla.pair import load_pair
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 SHIPPED = {
     "model": "language_model",
+    "lens": "lens",
     "nla/av": "second_improvement",
     "nla/ar": "adapted_reconstructor",
     "nla/ar2": "adapted_second_reconstructor",
@@ -67,6 +69,7 @@ def write_sample_runs(folder: Path) -> None:
     """Analyse held-out stories with best of two, as a user would, and keep the exported results."""
     model = load_model(folder / "model", dtype="fp32")
     pair = load_pair(model, folder / "nla/av", folder / "nla/ar", dtype="fp32")
+    lens = TunedLens.load(folder / "lens")
     plots = {plot.name.replace(" ", "_"): plot for plot in PLOTS}
     for number, name in enumerate(SAMPLES, start=1):
         text = write_document(SAMPLE_SEED + number, plot=plots[name]).text
@@ -80,7 +83,7 @@ def write_sample_runs(folder: Path) -> None:
             logit_lens_k=5,
             next_token_k=5,
         )
-        result = run_here(AnalysisJob(model, pair, request))
+        result = run_here(AnalysisJob(model, pair, request, lens=lens))
         (folder / "runs" / f"{number}-{name.replace('_', '-')}.json").write_text(
             json.dumps(_short(result.to_json()), ensure_ascii=False, separators=(",", ":")), encoding="utf-8"
         )

@@ -1,6 +1,6 @@
 """`loupe starter build`: from a seed to `assets/starter`, in stages that survive being killed.
 
-    tokenizer -> binding_model -> language_model -> examples -> (verbalizer | reconstructors)
+    tokenizer -> binding_model -> language_model -> lens -> examples -> (verbalizer | reconstructors)
               -> refinement -> second_refinement -> third_refinement -> improvement
               -> samples -> adapted reconstructors -> second_improvement -> assembly
 
@@ -22,10 +22,11 @@ from pathlib import Path
 from typing import Any
 
 from loupe.engine.allocator import keep_freed_memory
+from loupe.engine.lens.fitting import LensRecipe
 from loupe.engine.nla.training.improvement import ImprovementRecipe
 from loupe.engine.nla.training.reconstructor import ReconstructorRecipe
 from loupe.engine.nla.training.verbalizer import VerbalizerRecipe
-from loupe.engine.starter import nla_stages, stages
+from loupe.engine.starter import lens_stage, nla_stages, stages
 from loupe.engine.starter.assembly import assemble
 from loupe.engine.starter.language_model import LanguageModelRecipe, SettlingRecipe
 from loupe.engine.starter.score import Sizes
@@ -49,6 +50,8 @@ class Plan:
     tokenizer_documents: int = 20_000
     binding_model: LanguageModelRecipe = field(default_factory=LanguageModelRecipe)
     language_model: SettlingRecipe = field(default_factory=SettlingRecipe)
+    lens: LensRecipe = lens_stage.RECIPE
+    lens_documents: int = 3_000
     first_example: int = 100_000_000  # documents the language model is not trained on
     documents: int = 22_000
     reconstructor: ReconstructorRecipe = field(default_factory=lambda: ReconstructorRecipe(seed=1))
@@ -91,6 +94,8 @@ class Plan:
             tokenizer_documents=max(300, int(self.tokenizer_documents * scale)),
             binding_model=binding_model,
             language_model=language_model,
+            lens=lens_stage.scaled(self.lens, scale),
+            lens_documents=max(40, int(self.lens_documents * scale)),
             documents=max(16, int(self.documents * scale)),
             samples=max(16, int(self.samples * scale)),
             improvement=replace(self.improvement, rounds=max(1, int(self.improvement.rounds * scale))),
@@ -104,7 +109,7 @@ class Plan:
     def seeded(self, seed: int) -> Plan:
         moved = {
             name: replace(getattr(self, name), seed=getattr(self, name).seed + 1_000 * seed)
-            for name in (*BY_TOKENS, "improvement", "second_improvement")
+            for name in (*BY_TOKENS, "lens", "improvement", "second_improvement")
         }
         for name in ("binding_model", "language_model"):
             recipe = getattr(self, name)
@@ -123,6 +128,8 @@ def run_stage(name: str, workshop: Workshop, plan: Plan) -> Iterator[StageProgre
         case "language_model":
             block, held_out = plan.binding_model.read_block, plan.binding_model.held_out
             return stages.language_model(workshop, block, held_out, plan.language_model, gated=plan.gated)
+        case "lens":
+            return lens_stage.lens(workshop, plan.lens, plan.lens_documents)
         case "examples":
             return nla_stages.examples(workshop, plan.first_example, plan.documents)
         case "reconstructor" | "second_reconstructor":
@@ -163,7 +170,7 @@ def build_starter(
     keep_freed_memory()
     work.mkdir(parents=True, exist_ok=True)
     workshop, plan = Workshop(work), Plan().seeded(seed).scaled(scale)
-    for name in ("tokenizer", "binding_model", "language_model", "examples"):
+    for name in ("tokenizer", "binding_model", "language_model", "lens", "examples"):
         finish_stage(name, workshop, plan, on_progress)
     _side_by_side((("verbalizer",), ("reconstructor", "second_reconstructor")), workshop, plan, on_progress)
     finish_stage("refinement", workshop, plan, on_progress)

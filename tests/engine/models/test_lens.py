@@ -115,6 +115,9 @@ def test_a_pickled_lens_of_the_public_library_is_refused(tmp_path: Path) -> None
         {"blocks.x.weight": torch.ones(2, 2)},
         {"weight": torch.ones(2, 2), "bias": torch.ones(2)},
         {"blocks.0.weight": torch.ones(2, 3), "blocks.0.bias": torch.ones(2)},
+        {"blocks.0.weight": torch.ones(2), "blocks.0.bias": torch.ones(2)},
+        {"blocks.0.weight": torch.ones(2, 2), "blocks.0.bias": torch.ones(2, 2)},
+        {"blocks.0.weight": torch.ones(2, 2), "blocks.1.bias": torch.ones(2)},
     ],
 )
 def test_a_lens_with_other_tensors_is_corrupt(tmp_path: Path, tensors: dict[str, torch.Tensor]) -> None:
@@ -129,3 +132,48 @@ def test_the_model_is_not_changed_by_being_read() -> None:
     logit_lens(lm, torch.ones(24), 3)
     lm.known_fingerprint = None
     assert lm.fingerprint == before
+
+
+def public_lens(folder: Path, *, bias: bool = True) -> dict[str, torch.Tensor]:
+    """As the tuned-lens library writes it, `params.pt` made safetensors: translator i reads the input of block i."""
+    generator = torch.Generator().manual_seed(3)
+    tensors = {f"{i}.weight": torch.randn(24, 24, generator=generator) * 0.1 for i in range(3)}
+    if bias:
+        tensors |= {f"{i}.bias": torch.randn(24, generator=generator) for i in range(3)}
+    save_file(tensors, folder / "params.safetensors")
+    (folder / "config.json").write_text('{"lens_type": "linear_tuned_lens", "d_model": 24, "num_hidden_layers": 3}')
+    return tensors
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_lens_of_the_public_library_reads_the_hidden_states_that_it_was_fitted_to(tmp_path: Path, bias: bool) -> None:
+    tensors, lm = public_lens(tmp_path, bias=bias), lm_of("llama")
+    lens = TunedLens.load(tmp_path)
+    assert lens.layers == (0, 1)
+    with torch.no_grad():
+        states = lm.model(input_ids=IDS, output_hidden_states=True, use_cache=False).hidden_states
+    for i in (1, 2):
+        theirs = torch.nn.functional.linear(states[i], tensors[f"{i}.weight"], tensors.get(f"{i}.bias"))
+        torch.testing.assert_close(lens.correct(states[i], i - 1), states[i] + theirs)
+
+
+def test_a_lens_of_the_public_library_is_refused_until_it_is_converted(tmp_path: Path) -> None:
+    public_lens(tmp_path)
+    (tmp_path / "params.safetensors").rename(tmp_path / "params.pt")
+    with pytest.raises(UnsafeFile, match="loupe convert"):
+        TunedLens.load(tmp_path)
+
+
+def test_only_the_blocks_that_are_wanted_are_read(fitted: Path) -> None:
+    whole, one = TunedLens.load(fitted), TunedLens.load(fitted, layers=(2, 5))
+    assert one.layers == (2,) and torch.equal(one.weights[2], whole.weights[2])
+    assert one.fingerprint == whole.fingerprint and len(one.fingerprint) == 64
+    vector = torch.ones(24)
+    assert torch.equal(whole.only(2, torch.device("cpu")).correct(vector, 2), whole.correct(vector, 2))
+
+
+def test_a_lens_of_another_width_is_found_before_anything_is_read(fitted: Path) -> None:
+    lens = TunedLens({0: torch.zeros(8, 8)}, {0: torch.zeros(8)})
+    with pytest.raises(WidthMismatch, match="d_model 8, this model 24"):
+        lens.check_width(lm_of("llama"))
+    TunedLens.load(fitted).check_width(lm_of("llama"))

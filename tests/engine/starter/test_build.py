@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from loupe.engine.models.lens import TunedLens
 from loupe.engine.starter import build
 from loupe.engine.starter.build import Plan, build_starter, finish_stage
 from loupe.engine.starter.explanations import Slots
@@ -53,11 +54,21 @@ def test_a_build_leaves_public_folders_scores_samples_and_a_card(built):
         "tokenizer",
         "binding_model",
         "language_model",
+        "lens",
         "examples",
         "reconstructor",
         "verbalizer",
         "improvement",
     } <= stages
+
+
+def test_the_tuned_lens_ships_with_its_scores_in_the_card(built):
+    starter, _, _ = built
+    card = json.loads((starter / "lens/lens.json").read_text())
+    assert TunedLens.load(starter / "lens").layers == (0, 1, 2, 3)
+    assert f"| 2 | {card['scores'][2]['kl_logit_lens']:.3f} |" in (starter / "README.md").read_text()
+    run = json.loads(next((starter / "runs").glob("*.json")).read_text())
+    assert all(len(row["tuned_lens"]) == len(row["logit_lens"]) == 5 for row in run["data"])
 
 
 def test_sample_runs_explain_every_token_of_a_held_out_story(built):
