@@ -24,6 +24,7 @@ from loupe.app.services.generation import Generations
 from loupe.app.services.groups import Groups
 from loupe.app.services.history import History
 from loupe.app.services.jobs import Jobs
+from loupe.app.services.lenses import Lenses
 from loupe.app.services.library import Library
 from loupe.app.services.loads import Loads
 from loupe.app.services.models import Models
@@ -65,6 +66,7 @@ class Workspace:
     templates: Templates
     saes: Saes
     sae_exchange: SaeExchange
+    lenses: Lenses
     hub_token: HubToken
     downloads: Downloads
     system: System
@@ -88,6 +90,7 @@ async def open_workspace(settings: Settings) -> AsyncIterator[Workspace]:
         await workspace.groups.open()
         await workspace.datasets.with_stories()
         await workspace.saes.open()
+        await workspace.lenses.open()
         workspace.library.start_watching()
         workspace.runs.start_sweeping()
         await workspace.uploads.start_sweeping()
@@ -114,12 +117,14 @@ def _services(settings: Settings, store: Store, safekeeping: Safekeeping | None)
     token = HubToken(store.data_dir.path / "hub-token", settings.hub_token)
     hub = Hub(settings, token)
     downloads = Downloads(settings, hub, store.data_dir.models, jobs)
-    groups = Groups(store.library, catalogue, settings.default_pair)
+    groups = Groups(store.library, catalogue, settings.default_pair, lambda: bridge.publish("library"))
     models = Models(settings, engine, catalogue, groups, bridge)
     runs = Runs(store, catalogue, bridge, kept_days=settings.deleted_runs_days)
+    uploads = Uploads(settings, store)
     saes = Saes(store, engine, catalogue, models, jobs, bridge)
+    lenses = Lenses(settings, store, engine, catalogue, models, jobs)
     datasets = Datasets(
-        settings, store, engine, catalogue, models, jobs, bridge, DatasetHub(settings, token), downloads
+        settings, store, engine, catalogue, models, jobs, bridge, DatasetHub(settings, token), downloads, uploads
     )
     return Workspace(
         settings=settings,
@@ -131,16 +136,17 @@ def _services(settings: Settings, store: Store, safekeeping: Safekeeping | None)
         catalogue=catalogue,
         groups=groups,
         models=models,
-        analyses=Analyses(settings, models, runs, jobs, bridge, events),
+        analyses=Analyses(settings, models, runs, jobs, lenses, bridge, events),
         generations=Generations(settings, models, jobs, bridge, events),
         runs=runs,
         loads=Loads(jobs, models, catalogue, groups, store.library),
         library=Library(settings, store, engine, catalogue, groups, models, hub, (datasets.purge, saes.purge)),
-        uploads=Uploads(settings, store),
+        uploads=uploads,
         datasets=datasets,
         trainings=Trainings(store, engine, catalogue, models, jobs, bridge, events),
         templates=Templates(store.library),
         saes=saes,
+        lenses=lenses,
         sae_exchange=SaeExchange(saes, SaeHub(settings, token), downloads, jobs),
         hub_token=token,
         downloads=downloads,

@@ -10,8 +10,9 @@ from loupe.app.pages.run_view import PositionView, RunView, TokenChip, TurnView,
 from loupe.app.pages.scales import LEVELS, SCORES, Scale, legend_html, salience_scale, scale_of
 from loupe.app.pages.states import Way, empty_html, failed_html, partial_html, stale_html
 from loupe.app.pages.strip import Paint, State, heard, row_html, rows_of, token_html, visible
-from loupe.app.pages.theme import assets_folder, palette
+from loupe.app.pages.theme import palette
 from loupe.app.pages.transposed import column_html
+from loupe.app.settings import assets_folder
 from tests.app.sample import WORDS, sample_run
 
 HOSTILE = "<script>alert(1)</script>\"'&\u202e"

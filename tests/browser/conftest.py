@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -60,11 +61,10 @@ def stop_server(server: Server) -> str:
     return out.decode()
 
 
-@pytest.fixture(scope="module")  # closed before async tests run: a sync Playwright holds the loop
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One server for all browser tests; it must not have logged an error by the end."""
-    root = tmp_path_factory.mktemp("served")
-    running = start_server(root / "home", lay_out_starter(root / "starter"), LOUPE_RATE_BURST="10000")
+@contextmanager
+def served(root: Path, **settings: str) -> Iterator[Server]:
+    """A server on the tiny starter, ready when the block begins; it must not have logged an error by the end."""
+    running = start_server(root / "home", lay_out_starter(root / "starter"), LOUPE_RATE_BURST="10000", **settings)
     with httpx.Client(base_url=running.url, trust_env=False, timeout=60) as http:
         deadline = time.monotonic() + PATIENCE_S
         while http.get("/health/ready").status_code != 200 and time.monotonic() < deadline:
@@ -72,6 +72,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     yield running
     log = stop_server(running)
     assert " error " not in log and "Traceback" not in log, log
+
+
+@pytest.fixture(scope="module")  # closed before async tests run: a sync Playwright holds the loop
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One server for all browser tests of a file."""
+    with served(tmp_path_factory.mktemp("served")) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")  # closed before async tests run: a sync Playwright holds the loop

@@ -1,5 +1,6 @@
 """The library in a real browser: pairs share their base, a model's page says what is known, deleting asks first."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -45,14 +46,46 @@ def test_a_pair_is_made_loaded_and_made_the_default(visit: Callable[..., Visitor
     page.get_by_test_id("pair-name").fill("Second pair")
     page.get_by_test_id("pair-go").click()
     row = page.locator("[data-testid=entry-pairs][data-id=second-pair]")
-    row.get_by_role("button", name="Load Second pair").click()
+    expect(row).to_contain_text("loaded")  # at once: it is made of the starter's parts, and those are in memory
+    row.get_by_role("button", name="Unload Second pair", exact=True).click()
+    expect(row).to_contain_text("on disk")
+    expect(page.locator("[data-testid=entry-pairs][data-id=starter]")).to_contain_text("on disk")
+    row.get_by_role("button", name="Load Second pair", exact=True).click()
     expect(row).to_contain_text("loaded")
+    expect(page.locator("[data-testid=entry-pairs][data-id=starter]")).to_contain_text("loaded")
     expect(page.get_by_test_id("owners")).to_contain_text("verbalizer starter/av")
     row.get_by_role("button", name="Make default Second pair").click()
     expect(row).to_contain_text("default")
     first = page.locator("[data-testid=entry-pairs][data-id=starter]")
     first.get_by_role("button", name="Make default Starter").click()
     expect(first).to_contain_text("default")
+
+
+def test_a_group_file_is_read_and_what_is_deleted_comes_back(visit: Callable[..., Visitor], tmp_path: Path) -> None:
+    pairs = [{"id": "third", "verbalizer": "starter/av", "reconstructor": "starter/ar"}]
+    group = {"id": "from-file", "name": "From a file", "base": "starter", "pairs": pairs}
+    good, older = tmp_path / "groups.json", tmp_path / "model_groups.json"
+    good.write_text(json.dumps({"loupe_groups": 1, "groups": [group]}))
+    models = [{"id": "old", "name": "Old", "lens_checkpoint_path": "/far/lens.pt", "layer": 1}]
+    older.write_text(json.dumps({"model_groups": [{"group_id": "o", "base_model_path": "starter", "models": models}]}))
+    page, other = visit().open("/library"), visit().open("/library")
+    page.set_input_files("input[type=file]", good)
+    expect(page.get_by_test_id("library-said")).to_contain_text("1 groups and 1 pairs")
+    expect(other.locator("[data-testid=entry-groups][data-id=from-file]")).to_contain_text("From a file")
+    page.set_input_files("input[type=file]", good)
+    expect(page.get_by_test_id("add-problem")).to_contain_text("There are already from-file, third")
+    page.get_by_test_id("group-file-close").click()
+    page.set_input_files("input[type=file]", older)
+    expect(page.get_by_test_id("group-file-told")).to_contain_text("loupe convert")
+    page.get_by_test_id("group-file-close").click()
+
+    for noun, id in (("pairs", "third"), ("groups", "from-file")):
+        page.locator(f"[data-testid=delete-{noun}][data-id={id}]").click()
+        page.get_by_test_id("delete-go").click()
+        gone = page.locator(f"[data-testid=entry-deleted][data-id='{noun}/{id}']")
+        gone.get_by_test_id("restore-deleted").click()
+        expect(gone).to_have_count(0)
+        expect(page.locator(f"[data-testid=entry-{noun}][data-id={id}]")).to_be_visible()
 
 
 def test_the_search_is_in_the_address(visit: Callable[..., Visitor]) -> None:

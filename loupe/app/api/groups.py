@@ -8,7 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from loupe.app.api.context import Author, Here, Wanted
 from loupe.app.api.envelope import Page, Reply
 from loupe.app.api.listing import page_from
-from loupe.app.api.models import Precise, accepted
+from loupe.app.api.models import Precise
+from loupe.app.api.pairs import begin_load, deleted_page
 from loupe.app.services.group_file import take_over, write_groups
 from loupe.app.services.groups import GROUP, Group, group_json
 from loupe.app.workspace import Workspace
@@ -68,9 +69,7 @@ async def list_groups(
 ) -> Page[dict[str, Any]]:
     """Every group, the starter's first."""
     if deleted:
-        gone = await here.store.library.list(GROUP, deleted=True)
-        rows = [{"id": e.id, "name": e.name, "deleted_at": e.deleted_at} for e in gone]
-        return page_from(rows, wanted, sortable=("id", "name", "deleted_at"))
+        return await deleted_page(here, GROUP, wanted)
     return page_from([view(here, g) for g in here.groups.groups()], wanted, sortable=("id", "name", "base"))
 
 
@@ -126,10 +125,7 @@ async def attach(id: str, donor: Donor, here: Here, author: Author) -> Reply[dic
 @router.post("/{id}/load", status_code=202)
 async def load(id: str, how: Precise, here: Here, author: Author) -> Reply[dict[str, Any]]:
     """Bring its first usable pair and its base into memory; the other pairs then load only their own halves."""
-    pair = here.models.first_usable(here.groups.group(id))
-    job = await here.loads.load_pair(pair, how.dtype, author=author)
-    size = sum(here.catalogue.get(folder).size for folder in here.groups.pair(pair).folders)
-    return Reply(data=accepted(job, here.loads.estimate(size)))
+    return await begin_load(here, here.models.first_usable(here.groups.group(id)), how, author)
 
 
 @router.post("/{id}/unload")

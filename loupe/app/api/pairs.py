@@ -43,9 +43,7 @@ async def list_pairs(
 ) -> Page[dict[str, Any]]:
     """Every pair, the starter's first."""
     if deleted:
-        gone = await here.store.library.list(PAIR, deleted=True)
-        rows = [{"id": e.id, "name": e.name, "deleted_at": e.deleted_at} for e in gone]
-        return page_from(rows, wanted, sortable=("id", "name", "deleted_at"))
+        return await deleted_page(here, PAIR, wanted)
     rows = [view(here, pair) for pair in here.groups.pairs()]
     return page_from(rows, wanted, sortable=("id", "name", "model", "layer", "state"))
 
@@ -79,9 +77,7 @@ async def fit(id: str, here: Here) -> Reply[dict[str, Any]]:
 @router.post("/{id}/load", status_code=202)
 async def load(id: str, how: Precise, here: Here, author: Author) -> Reply[dict[str, Any]]:
     """Bring a pair and its base into memory: a job with visible stages; a shared base is not loaded again."""
-    job = await here.loads.load_pair(id, how.dtype, author=author)
-    size = sum(here.catalogue.get(folder).size for folder in here.groups.pair(id).folders)
-    return Reply(data=accepted(job, here.loads.estimate(size)))
+    return await begin_load(here, id, how, author)
 
 
 @router.post("/{id}/unload")
@@ -108,6 +104,20 @@ async def restore(id: str, here: Here) -> Reply[dict[str, Any]]:
 async def delete(id: str, here: Here) -> Reply[dict[str, Any]]:
     """Put a pair into the bin; its folders stay."""
     return Reply(data=pair_json(await here.groups.delete_pair(id)))
+
+
+async def deleted_page(here: Workspace, kind: str, wanted: Wanted) -> Page[dict[str, Any]]:
+    """What of a kind can be restored."""
+    gone = await here.store.library.list(kind, deleted=True)
+    rows = [{"id": e.id, "name": e.name, "deleted_at": e.deleted_at} for e in gone]
+    return page_from(rows, wanted, sortable=("id", "name", "deleted_at"))
+
+
+async def begin_load(here: Workspace, id: str, how: Precise, author: str) -> Reply[dict[str, Any]]:
+    """Begin to load a pair, and say how long that may take."""
+    job = await here.loads.load_pair(id, how.dtype, author=author)
+    size = sum(here.catalogue.get(folder).size for folder in here.groups.pair(id).folders)
+    return Reply(data=accepted(job, here.loads.estimate(size)))
 
 
 def view(here: Workspace, pair: Pair) -> dict[str, Any]:

@@ -45,34 +45,10 @@ def add_pair(
     _post("/nla-pairs", body | {"donor": donor, "layer": layer}, as_json)
 
 
-@pairs.command("load")
-def load_pair(id: Id, dtype: Dtype = "auto", as_json: Json = False) -> None:
-    """Bring a pair and its base into a server's memory."""
-    _load(f"/nla-pairs/{id}/load", id, dtype, as_json)
-
-
-@pairs.command("unload")
-def unload_pair(id: Id, as_json: Json = False) -> None:
-    """Let its halves go, and the base when no other pair reads it."""
-    _post(f"/nla-pairs/{id}/unload", None, as_json)
-
-
 @pairs.command("default")
 def default_pair(id: Id, as_json: Json = False) -> None:
     """Let it answer requests that name no model."""
     _post(f"/nla-pairs/{id}/default", None, as_json)
-
-
-@pairs.command("delete")
-def delete_pair(id: Id, as_json: Json = False) -> None:
-    """Put it into the bin."""
-    _delete(f"/nla-pairs/{id}", as_json)
-
-
-@pairs.command("restore")
-def restore_pair(id: Id, as_json: Json = False) -> None:
-    """Take it out of the bin."""
-    _post(f"/nla-pairs/{id}/restore", None, as_json)
 
 
 @groups.command("list")
@@ -91,18 +67,6 @@ def add_group(
 ) -> None:
     """Keep a group under a name."""
     _post("/model-groups", {"id": id, "base": base, "pairs": pair or [], "donors": donor or []}, as_json)
-
-
-@groups.command("load")
-def load_group(id: Id, dtype: Dtype = "auto", as_json: Json = False) -> None:
-    """Bring its first usable pair and its base into a server's memory."""
-    _load(f"/model-groups/{id}/load", id, dtype, as_json)
-
-
-@groups.command("unload")
-def unload_group(id: Id, as_json: Json = False) -> None:
-    """Let its base and everything that reads it go."""
-    _post(f"/model-groups/{id}/unload", None, as_json)
 
 
 @groups.command("switch")
@@ -136,16 +100,36 @@ def export(id: Annotated[str, typer.Argument(help="A group; unset means all.")] 
         print_json(client.get(f"/model-groups/{id + '/' if id else ''}export")["data"])
 
 
-@groups.command("delete")
-def delete_group(id: Id, as_json: Json = False) -> None:
-    """Put it into the bin; its pairs stay."""
-    _delete(f"/model-groups/{id}", as_json)
+def _add_common(app: typer.Typer, path: str) -> None:
+    """What both nouns can do with one of theirs."""
+
+    @app.command("load")
+    def load(id: Id, dtype: Dtype = "auto", as_json: Json = False) -> None:
+        """Bring it and its base into a server's memory; of a group, its first usable pair."""
+        with open_client(Settings()) as client:
+            begun = client.post(f"{path}/{id}/load", {"dtype": dtype})["data"]
+            job = watch(client, begun["job_id"], f"loading {id}", quiet=as_json)
+        ended(job, as_json, id)
+
+    @app.command("unload")
+    def unload(id: Id, as_json: Json = False) -> None:
+        """Let it go: of a pair its halves, of a group its base and all that reads it."""
+        _post(f"{path}/{id}/unload", None, as_json)
+
+    @app.command("delete")
+    def delete(id: Id, as_json: Json = False) -> None:
+        """Put it into the bin; what it is made of stays."""
+        with open_client(Settings()) as client:
+            told(client.delete(f"{path}/{id}")["data"], as_json)
+
+    @app.command("restore")
+    def restore(id: Id, as_json: Json = False) -> None:
+        """Take it out of the bin."""
+        _post(f"{path}/{id}/restore", None, as_json)
 
 
-@groups.command("restore")
-def restore_group(id: Id, as_json: Json = False) -> None:
-    """Take it out of the bin."""
-    _post(f"/model-groups/{id}/restore", None, as_json)
+_add_common(pairs, "/nla-pairs")
+_add_common(groups, "/model-groups")
 
 
 def _list(path: str, columns: tuple[str, ...], as_json: bool, search: str, deleted: bool) -> None:
@@ -157,15 +141,3 @@ def _list(path: str, columns: tuple[str, ...], as_json: bool, search: str, delet
 def _post(path: str, body: dict[str, Any] | None, as_json: bool) -> None:
     with open_client(Settings()) as client:
         told(client.post(path, body)["data"], as_json)
-
-
-def _delete(path: str, as_json: bool) -> None:
-    with open_client(Settings()) as client:
-        told(client.delete(path)["data"], as_json)
-
-
-def _load(path: str, name: str, dtype: str, as_json: bool) -> None:
-    with open_client(Settings()) as client:
-        begun = client.post(path, {"dtype": dtype})["data"]
-        job = watch(client, begun["job_id"], f"loading {name}", quiet=as_json)
-    ended(job, as_json, name)

@@ -7,13 +7,13 @@ from typing import Any
 from nicegui import ui
 
 from loupe.app.pages.controls import SchemaForm, confirmed
-from loupe.app.pages.frame import problem_html, told
 from loupe.app.pages.links import link
 from loupe.app.pages.numbers import show
+from loupe.app.pages.refusals import REFUSALS, refusal_html
 from loupe.app.pages.run_actions import visitor
 from loupe.app.plain import plain
 from loupe.app.services.catalogue import STARTER, Kind
-from loupe.app.services.datasets import TokenisationRequest
+from loupe.app.services.dataset_request import TokenisationRequest
 from loupe.app.workspace import Workspace
 from loupe.storage.repos.datasets import DatasetRecord, TokenisationRecord
 
@@ -78,14 +78,14 @@ class DatasetView:
         try:
             rows = await self.workspace.datasets.preview_tokens(self.record.id, self._asked())
             self.shown.set_content(tokens_html(rows))
-        except Exception as error:
-            self._fail(problem_html(told(error)))
+        except REFUSALS as error:
+            self.shown.set_content(refusal_html(error, "cut-problem"))
 
     async def _cut(self) -> None:
         try:
             live = await self.workspace.datasets.tokenise(self.record.id, self._asked(), author=visitor())
-        except Exception as error:
-            self._fail(problem_html(told(error)))
+        except REFUSALS as error:
+            self.shown.set_content(refusal_html(error, "cut-problem"))
             return
         self.shown.set_content('<p class="soft">Cutting … It is a job, listed on the System page.</p>')
         record = await self.workspace.jobs.wait(live.id)

@@ -8,12 +8,14 @@ from fastapi import FastAPI
 from fastapi import Query as Asked
 from nicegui import events, ui
 
+from loupe.app.pages.dataset_hub_form import HubForm
 from loupe.app.pages.dataset_view import DatasetView
-from loupe.app.pages.frame import PATIENCE_S, Problem, frame, problem_html, told, workspace_of
+from loupe.app.pages.frame import PATIENCE_S, Problem, frame, workspace_of
 from loupe.app.pages.links import address, link
+from loupe.app.pages.refusals import REFUSALS, refusal_html
 from loupe.app.pages.run_actions import visitor
 from loupe.app.plain import file_label, plain
-from loupe.app.services.datasets import DatasetRequest
+from loupe.app.services.dataset_request import DatasetRequest
 from loupe.app.services.live_job import LiveJob
 from loupe.app.workspace import Workspace
 from loupe.storage.errors import NotFound
@@ -56,6 +58,7 @@ class DatasetsPage:
         self.list.on("click", self._act, js_handler=ACT)
         self.place = ui.element("div").classes("stack")
         self._form()
+        HubForm(self.workspace, self._arrived).build()
         await self.show()
         if opened:
             await self._open(opened)
@@ -91,7 +94,7 @@ class DatasetsPage:
         self.place.clear()
 
         async def undo() -> None:
-            await self.workspace.store.datasets.restore(id)
+            await self.workspace.datasets.restore(id)
             self._say(f"<bdi>{html.escape(plain(record.name, 80))}</bdi> is back.")
             await self.show()
 
@@ -105,6 +108,10 @@ class DatasetsPage:
             if undo:
                 button = ui.button("Undo", on_click=undo, color=None).classes("quiet")
                 button.props("flat no-caps dense data-testid=dataset-undo")
+
+    async def _arrived(self, id: str) -> None:
+        await self.show()
+        await self._open(id)
 
     # Making one.
 
@@ -120,7 +127,7 @@ class DatasetsPage:
                 )
             self.text = ui.textarea("Text").props("outlined autogrow data-testid=dataset-text")
             self.text.props('input-style="max-height: 18rem"')
-            self.shown = ui.html("", sanitize=False).props("role=status data-testid=dataset-problem")
+            self.shown = ui.html("", sanitize=False).props("role=status")
             with ui.element("div").classes("actions"):
                 make = ui.button("Make it from this text", on_click=self._paste, color=None).classes("go")
                 make.props("unelevated no-caps data-testid=dataset-make")
@@ -164,8 +171,8 @@ class DatasetsPage:
         self.shown.set_content("")
         try:
             live = await begin()
-        except Exception as error:
-            self.shown.set_content(f'<div class="look failed">{problem_html(told(error))}</div>')
+        except REFUSALS as error:
+            self.shown.set_content(refusal_html(error, "dataset-problem"))
             return
         self.shown.set_content('<p class="soft">Reading …</p>')
         record = await self.workspace.jobs.wait(live.id)
@@ -175,11 +182,11 @@ class DatasetsPage:
         self.shown.set_content("")
         self.name.set_value("")
         self.text.set_value("")
-        await self.show()
-        await self._open(live.result["dataset"])
+        await self._arrived(live.result["dataset"])
 
     def _fail(self, sentence: str) -> None:
-        self.shown.set_content(f'<div class="look failed" role="alert">{html.escape(plain(sentence, 600))}</div>')
+        said = html.escape(plain(sentence, 600))
+        self.shown.set_content(f'<div class="look failed" role="alert" data-testid="dataset-problem">{said}</div>')
 
 
 def list_html(records: Any, rows: dict[str, list[TokenisationRecord]]) -> str:

@@ -17,9 +17,9 @@ from loupe.app.pages.numbers import show
 from loupe.app.pages.run_view import PositionView, RunView
 from loupe.app.pages.scales import Scale, legend_html, salience_scale, scale_of
 from loupe.app.pages.strip import Paint, State, row_html, rows_of, visible
-from loupe.app.pages.theme import assets_folder
 from loupe.app.plain import plain
 from loupe.app.services.run_files.document import Document
+from loupe.app.settings import assets_folder
 
 SCRIPT = """
 (() => {

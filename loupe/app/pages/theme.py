@@ -1,22 +1,15 @@
 """Colours, fonts and scripts: the assets every page uses."""
 
 import re
-from pathlib import Path
 
 from nicegui import app, ui
 
 from loupe.app.pages.links import link, serve_under
+from loupe.app.settings import assets_folder
 
 ASSETS_URL = "/assets"
 STYLES = ("loupe", "reading", "runs", "system", "library", "training")
 SCRIPTS = ("loupe", "strip", "compare", "training")
-
-
-def assets_folder() -> Path:
-    """Style, fonts and icons: beside the package in a checkout, inside it in a wheel."""
-    package = Path(__file__).resolve().parents[2]
-    checkout = package.parent / "assets"
-    return checkout if (checkout / "css").is_dir() else package / "assets"
 
 
 def palette(theme: str) -> dict[str, str]:
@@ -33,6 +26,7 @@ def install(root_path: str = "") -> None:
     version = int(
         max(p.stat().st_mtime for p in assets_folder().rglob("*") if p.is_file() and "starter" not in p.parts)
     )
+    app.config.quasar_config["loadingBar"]["skipHijack"] = True  # a nameless bar on every request helps nobody
     serve_under(root_path)
     assets = link(ASSETS_URL)
     ui.add_head_html(

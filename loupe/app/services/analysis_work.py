@@ -48,7 +48,7 @@ class AnalysisWork:
         except (asyncio.CancelledError, FutureCancelled, Cancelled):
             await self._end(WorkState.CANCELLED if self.job.cancelled else WorkState.INTERRUPTED)
             raise
-        except Exception as error:
+        except Exception as error:  # told on the run, then raised as it is
             self.live.error = describe(error)
             await self._end(WorkState.FAILED)
             raise
@@ -109,7 +109,8 @@ class AnalysisWork:
 
         live = self.live
         device = await self.analyses.models.engine.device()
-        prepared = await asyncio.to_thread(prepare, live.options, loaded, device, self.analyses.settings, reply)
+        settings, lenses = self.analyses.settings, self.analyses.lenses
+        prepared = await asyncio.to_thread(prepare, live.options, loaded, device, settings, lenses, reply)
         live.tokens, live.positions = prepared.tokens, prepared.positions
         live.turns = prepared.about.get("turns", ())
         await self.analyses.runs.rows.start(live.id)

@@ -6,7 +6,7 @@ The starter brings both; others are entries of the library, written by people or
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -58,9 +58,16 @@ class Group:
 
 
 class Groups:
-    """The pairs and groups of a data directory, in memory; every change is written down first."""
+    """The pairs and groups of a data directory, in memory; every change is written down first, then told."""
 
-    def __init__(self, rows: Library, catalogue: Catalogue, default: str = STARTER) -> None:
+    def __init__(
+        self,
+        rows: Library,
+        catalogue: Catalogue,
+        default: str = STARTER,
+        on_change: Callable[[], object] = lambda: None,
+    ) -> None:
+        self._changed = on_change
         self.rows = rows
         self.catalogue = catalogue
         self._default = default
@@ -119,6 +126,7 @@ class Groups:
             raise Conflict(f"{id} cannot be the default: {pair.problem}")
         await self.rows.put(CHOICE, DEFAULT, {"pair": id}, author=author)
         self._default = id
+        self._changed()
         return pair
 
     async def add_pair(self, pair: Pair, *, author: str = "") -> Pair:
@@ -129,6 +137,7 @@ class Groups:
                 self.catalogue.get(folder)
         await self.rows.put(PAIR, pair.id, _body(pair), name=pair.name, author=author)
         self._pairs[pair.id] = pair
+        self._changed()
         return pair
 
     async def add_group(self, group: Group, *, author: str = "") -> Group:
@@ -159,6 +168,7 @@ class Groups:
             raise Conflict(f"{id} answers requests that name no model. Make another pair the default first.")
         await self.rows.delete(PAIR, id)
         del self._pairs[id]
+        self._changed()
         return pair
 
     async def delete_group(self, id: str) -> Group:
@@ -166,16 +176,19 @@ class Groups:
         group = self._own(id, self._groups, "group")
         await self.rows.delete(GROUP, id)
         del self._groups[id]
+        self._changed()
         return group
 
     async def restore_pair(self, id: str) -> Pair:
         """Take a pair out of the bin. Raises NotFound."""
         pair = self._pairs[id] = _pair(await self.rows.restore(PAIR, id))
+        self._changed()
         return pair
 
     async def restore_group(self, id: str) -> Group:
         """Take a group out of the bin. Raises NotFound."""
         group = self._groups[id] = _group(await self.rows.restore(GROUP, id))
+        self._changed()
         return group
 
     def using(self, folder: str) -> tuple[Pair, ...]:
@@ -189,6 +202,7 @@ class Groups:
     async def _write_group(self, group: Group, author: str) -> Group:
         await self.rows.put(GROUP, group.id, _body(group), name=group.name, author=author)
         self._groups[group.id] = group
+        self._changed()
         return group
 
     def _own(self, id: str, kept: dict[str, Any], noun: str) -> Any:
