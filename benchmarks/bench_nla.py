@@ -24,7 +24,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import resource
 import subprocess
 import sys
 import tempfile
@@ -359,8 +358,13 @@ def measure(way: str, task: Task, share: float, batch: int) -> Measured:
     done, work = ways[way](task)
     seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
     limit = work / done / (max(rate, matmul_rate(task.model.d_model)) * 1e9)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return Measured(way, task.rollouts, seconds / done, cpu / done, done, limit, rate, peak)
+    return Measured(way, task.rollouts, seconds / done, cpu / done, done, limit, rate, peak_mib())
+
+
+def peak_mib() -> float:
+    """Of this process at its highest; `ru_maxrss` would begin at the peak of the process that started it."""
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(status["VmHWM"].split()[0]) / 1024
 
 
 def load_task(folder: Path, rollouts: int, new_tokens: int) -> Task:

@@ -4,6 +4,9 @@ Run by `bench_sae`, ours with our interpreter and each peer with that of the pee
 before a way asks for it. Every way is its own SAE class in its own loop, fed by `Rows`: the same rows in one order,
 Adam at 3e-4, constant. The clock runs from the request for batch `warmup` to the request after the last; while the
 held-out rows are scored it stands still.
+
+Memory is what the kernel calls resident, in MiB: `peak` at its highest, and what it was with torch alone, with the rows
+as well, and with the way's libraries imported. What Loupe loads later (the compiler of its kernels) counts as its own.
 """
 
 from __future__ import annotations
@@ -11,11 +14,11 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import resource
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,26 +32,47 @@ class Done(Exception):
     """Enough batches were handed out: how the loop of a peer ends."""
 
 
+def resident_mib(which: str = "VmRSS") -> int:
+    """Of this process, now, or (VmHWM) at its highest; `ru_maxrss` would begin at the peak of the process before it."""
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(status[which].split()[0]) // 1024
+
+
 class Rows(Iterator[Tensor]):
-    """Batches in a fixed order, the clock of the loop that takes them, and its scores on held-out rows."""
+    """Batches in a fixed order, the clock of the loop that takes them, and its scores on held-out rows.
+
+    A way says when it has imported its libraries, how it reconstructs rows, and where latents are active (not zero) in
+    [rows, d_sae].
+    """
 
     def __init__(self, options: argparse.Namespace) -> None:
+        self.resident = {"torch_mib": resident_mib()}
         self.rows, self.held_out = (torch.from_numpy(np.load(path)) for path in (options.rows, options.held_out))
+        self.resident["with_rows_mib"] = resident_mib()
         self.batch = options.batch
         self.steps, self.warmup, self.score_at = options.steps, options.warmup, set(options.score_at)
         self.reconstruct: Callable[[Tensor], Tensor] | None = None
+        self.activate: Callable[[Tensor], Tensor] | None = None
         self.taken = 0
         self.scores: list[dict[str, float]] = []
         self._began = self._cpu_began = self._paused = self._cpu_paused = 0.0
 
+    def imported(self) -> None:
+        """Called by a way when its libraries are there."""
+        self.resident["with_imports_mib"] = resident_mib()
+
+    @torch.no_grad()
+    def dead_share(self) -> float | None:
+        """Share of latents that none of the held-out rows activates."""
+        if self.activate is None:
+            return None
+        fired = sum((self.activate(x) != 0).sum(0) for x in self.held_out.split(1024))
+        return float((torch.as_tensor(fired) == 0).double().mean())
+
     def __next__(self) -> Tensor:
         if self.taken == self.warmup:
-            self._began, self._cpu_began, self._paused, self._cpu_paused = (
-                time.perf_counter(),
-                time.process_time(),
-                0,
-                0,
-            )
+            self._began, self._cpu_began = time.perf_counter(), time.process_time()
+            self._paused = self._cpu_paused = 0.0
         if self.taken in self.score_at:
             self._score()
         if self.taken == self.steps:
@@ -87,6 +111,7 @@ def loupe(rows: Rows, d_sae: int) -> None:
     from loupe.engine.sae.config import SAEConfig, TrainingConfig
     from loupe.engine.sae.learner import Learner
 
+    rows.imported()
     config = SAEConfig.from_dict({"architecture": "topk", "d_in": rows.rows.shape[1], "d_sae": d_sae, "k": K})
     fields = {
         "steps": MANY,
@@ -99,7 +124,7 @@ def loupe(rows: Rows, d_sae: int) -> None:
     learner = Learner("bench", config, TrainingConfig.from_dict(fields).settled_for(config))
     for _ in learner.initialise(rows.rows[:65_536], rows.rows[:65_536]):
         pass
-    rows.reconstruct = learner.sae.forward
+    rows.reconstruct, rows.activate = learner.sae.forward, learner.sae.encode
     for x in rows:
         for _ in learner.step(x, x):
             pass
@@ -111,11 +136,13 @@ def saelens(rows: Rows, d_sae: int, *, sparse: bool = False) -> None:
     from sae_lens.saes.topk_sae import TopKTrainingSAE, TopKTrainingSAEConfig
     from sae_lens.training.sae_trainer import SAETrainer
 
+    rows.imported()
     mode = {"use_sparse_activations": True, "rescale_acts_by_decoder_norm": False} if sparse else {}
     sae = TopKTrainingSAE(TopKTrainingSAEConfig(d_in=rows.rows.shape[1], d_sae=d_sae, k=K, **mode))
     many = MANY * rows.batch
     config = SAETrainerConfig(total_training_samples=many, train_batch_size_samples=rows.batch, lr=LR, lr_end=LR)
     rows.reconstruct = lambda x: sae.decode(sae.encode(x))
+    rows.activate = lambda x: sae.encode(x).to_dense()
     SAETrainer(cfg=config, sae=sae, data_provider=rows).fit()
 
 
@@ -129,10 +156,12 @@ def dictionary_learning(rows: Rows, d_sae: int) -> None:
     from dictionary_learning.trainers.top_k import TopKTrainer
     from dictionary_learning.training import trainSAE
 
+    rows.imported()
+
     class Watched(TopKTrainer):
         def __init__(self, **fields: Any) -> None:
             super().__init__(**fields)
-            rows.reconstruct = self.ae.forward
+            rows.reconstruct, rows.activate = self.ae.forward, self.ae.encode
 
     config = {"trainer": Watched, "steps": MANY, "activation_dim": rows.rows.shape[1], "dict_size": d_sae, "k": K}
     config |= {"layer": 0, "lm_name": "cached", "lr": LR, "warmup_steps": 0, "device": "cpu", "seed": 0}
@@ -142,6 +171,8 @@ def dictionary_learning(rows: Rows, d_sae: int) -> None:
 def sparsify(rows: Rows, d_sae: int) -> None:
     """`Trainer.fit` on a model whose only module hands out the rows; Adam, its decay over a million steps."""
     from sparsify import SaeConfig, TrainConfig, Trainer
+
+    rows.imported()
 
     class Ids(torch.utils.data.Dataset):
         def __len__(self) -> int:
@@ -178,6 +209,12 @@ def sparsify(rows: Rows, d_sae: int) -> None:
         )
         trainer = Trainer(config, Ids(), Cached())
         rows.reconstruct = lambda x: trainer.saes["site"](x).sae_out
+
+        def activate(x: Tensor) -> Tensor:
+            code = trainer.saes["site"].encode(x)
+            return code.top_acts.new_zeros(len(x), d_sae).scatter_(1, code.top_indices, code.top_acts)
+
+        rows.activate = activate
         trainer.fit()
 
 
@@ -224,9 +261,12 @@ def main() -> None:
         "way": options.way,
         "tokens_per_second": trained / seconds,
         "tokens_per_cpu_second": trained / cpu_seconds,
-        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "peak_mib": resident_mib("VmHWM"),
+        **rows.resident,
         "scores": rows.scores,
     }
+    if rows.scores:
+        measured["dead_share"] = rows.dead_share()
     sys.stdout.write("\n" + json.dumps(measured) + "\n")
 
 
