@@ -1,14 +1,12 @@
 """Replies: streamed while they are written, cancelled at once, and read together with their prompt."""
 
 import asyncio
-from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
 import httpx
 import pytest
 
-from loupe.app.settings import Settings
 from loupe.app.workspace import Workspace
 from loupe.engine.models.reply import new_text
 from loupe.storage.rows import WorkState
@@ -120,18 +118,6 @@ async def test_a_preview_cuts_the_input_and_keeps_nothing(workspace: Workspace) 
     shown = await workspace.analyses.preview(AnalysisOptions.model_validate({"messages": CHAT}))
     assert [turn["role"] for turn in shown.turns] == ["user"] and len(shown.tokens) > 3
     assert workspace.analyses.live == () and (await workspace.runs.list()).total == 0
-
-
-def test_a_folder_of_fitted_lenses_is_offered_only_for_models_it_holds(
-    make_settings: Callable[..., Settings], tmp_path: Any
-) -> None:
-    from loupe.app.services.question import has_tuned_lens
-
-    (tmp_path / "starter").mkdir()
-    (tmp_path / "starter/tuned_lens.safetensors").write_bytes(b"")
-    settings = make_settings(tuned_lens_dir=tmp_path)
-    assert has_tuned_lens(settings, "starter") and not has_tuned_lens(settings, "other")
-    assert not has_tuned_lens(make_settings(), "starter")
 
 
 class Speller:

@@ -26,6 +26,7 @@ BODIES: dict[str, Any] = {
     "datasets_preview_tokens": _ROWS,
     "datasets_rename": {"name": "Foxes and owls"},
     "datasets_tokenise": _ROWS,
+    "lenses_fit": {"tokenisation": "7f3a", "model": "starter", "options": {"steps": 500, "layers": [0, 1]}},
     "saes_download": {"repo": "lab/saes", "path": "layer_12/width_16k", "model": "lab--gemma@1f2e3d4c5b6a"},
     "saes_preview": {"repo": "lab/saes"},
     "saes_upload": {"repo": "me/my-saes", "path": "layer_3"},

@@ -17,6 +17,7 @@ from loupe.app.cli import (
     generate,
     groups,
     jobs,
+    lens,
     models,
     runs,
     saes,
@@ -53,6 +54,7 @@ app.add_typer(datasets.app, name="datasets")
 app.command("train")(train.train)
 app.add_typer(templates.app, name="templates")
 app.add_typer(saes.app, name="saes")
+app.add_typer(lens.app, name="lens")
 app.add_typer(uploads.app, name="uploads")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(starter.app, name="starter")

@@ -17,6 +17,7 @@ from loupe.app.services.analysis_work import AnalysisWork
 from loupe.app.services.events import EventStream
 from loupe.app.services.job_view import PRIORITIES
 from loupe.app.services.jobs import Jobs, Kind
+from loupe.app.services.lenses import Lenses
 from loupe.app.services.live import LiveRun
 from loupe.app.services.live_job import LiveJob
 from loupe.app.services.models import Models
@@ -41,12 +42,20 @@ class Analyses:
     """The analyses of this process: those that run, and those that ran lately."""
 
     def __init__(
-        self, settings: Settings, models: Models, runs: Runs, jobs: Jobs, bridge: Bridge, events: EventStream
+        self,
+        settings: Settings,
+        models: Models,
+        runs: Runs,
+        jobs: Jobs,
+        lenses: Lenses,
+        bridge: Bridge,
+        events: EventStream,
     ) -> None:
         self.settings = settings
         self.models = models
         self.runs = runs
         self.jobs = jobs
+        self.lenses = lenses
         self.bridge = bridge
         self.events = events
         self._live: dict[str, LiveRun] = {}

@@ -4,10 +4,9 @@ repetition needs. Touches no device; may be called from any thread once the pair
 import importlib.metadata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
+from loupe.app.services.lenses import Lenses
 from loupe.app.services.options import AnalysisOptions, GenerationOptions, ReplyOptions, parse_positions
 from loupe.app.services.parts import LoadedPair
 from loupe.app.settings import Settings
@@ -16,7 +15,6 @@ from loupe.engine.errors import BadPositions
 from loupe.engine.jobs import Event
 from loupe.engine.models.generate import GenerateOptions
 from loupe.engine.models.language_model import LanguageModel
-from loupe.engine.models.lens import LENS_FILE, TunedLens
 from loupe.engine.models.reply import Reply, ReplyJob
 from loupe.engine.models.tokens import display_tokens
 from loupe.engine.nla.analysis import AnalysisJob
@@ -52,9 +50,13 @@ def prepare(
     loaded: LoadedPair,
     device: DeviceThread,
     settings: Settings,
+    lenses: Lenses,
     reply: Reply | None = None,
 ) -> Prepared:
-    """Cut the text, with the reply after it, and make the job. Raises BadInput, SidecarError, ModelError."""
+    """Cut the text, with the reply after it, and make the job.
+
+    Raises BadInput, SidecarError, ModelError, CorruptFile.
+    """
     model = loaded.donor or loaded.model
     cut, about = _with_reply(options, model, reply)
     request = replace(
@@ -62,7 +64,7 @@ def prepare(
     )
     question = resolve(model, request, loaded.pair.layer)
     positions = _positions(options, cut, about, settings)
-    lens = tuned_lens_of(settings, options.model)
+    lens = lenses.of(loaded.model, loaded.pair.layer)
     job = AnalysisJob(model, loaded.pair, replace(filled(question), positions=positions), lens=lens)
     record = {
         "token_ids": list(cut.ids),
@@ -71,7 +73,7 @@ def prepare(
         "device": str(device.device),
         "dtype": model.dtype,
     }
-    key = _key(job, record, about=about, lens=_lens_mark(settings, options.model))
+    key = _key(job, record, about=about)
     return Prepared(job, device, shown_tokens(model.tokenizer, cut.ids), positions, record, about, key)
 
 
@@ -129,35 +131,6 @@ def _input(options: AnalysisOptions | GenerationOptions) -> AnalysisRequest:
     chat = options.messages
     messages = tuple({"role": m.role, "content": m.content} for m in chat) if chat is not None else None
     return AnalysisRequest(text=options.text, messages=messages, prefill=options.prefill)
-
-
-def has_tuned_lens(settings: Settings, model: str) -> bool:
-    """Whether a fitted tuned lens for this model lies in the configured folder."""
-    return _lens_file(settings, model) is not None
-
-
-def tuned_lens_of(settings: Settings, model: str) -> TunedLens | None:
-    """The fitted lens of a model, when there is one. Raises CorruptFile, UnsafeFile."""
-    file = _lens_file(settings, model)
-    return _load_lens(file.parent, file.stat().st_mtime_ns) if file else None
-
-
-def _lens_file(settings: Settings, model: str) -> Path | None:
-    name = Path(model).name
-    if settings.tuned_lens_dir is None or not name or name.startswith("."):
-        return None
-    file = settings.tuned_lens_dir / name / LENS_FILE
-    return file if file.is_file() else None
-
-
-@lru_cache(maxsize=4)
-def _load_lens(folder: Path, _changed_ns: int) -> TunedLens:
-    return TunedLens.load(folder)
-
-
-def _lens_mark(settings: Settings, model: str) -> list[int] | None:
-    file = _lens_file(settings, model)
-    return [file.stat().st_size, file.stat().st_mtime_ns] if file else None
 
 
 def _request(options: AnalysisOptions) -> AnalysisRequest:

@@ -42,6 +42,12 @@ class Artefacts:
         async with self._database.read() as session:
             return set(await session.scalars(select(_COLUMNS.id)))
 
+    async def of_kind(self, kind: str) -> tuple[ArtefactRecord, ...]:
+        """The recorded artefacts of a kind, the newest first."""
+        query = select(ArtefactRow).where(_COLUMNS.kind == kind).order_by(_COLUMNS.number.desc())
+        async with self._database.read() as session:
+            return tuple(as_record(ArtefactRecord, row) for row in await session.scalars(query))
+
     async def size_by_kind(self) -> dict[str, int]:
         """Bytes on disk, by kind, the largest first."""
         size = func.sum(_COLUMNS.size)

@@ -120,8 +120,9 @@ class Jobs:
         """Note how far the job has come."""
         return await self._change(id, done=done, total=total, message=message)
 
-    async def checkpoint(self, id: str, artefact_id: str) -> str | None:
-        """Note from where the job can be started again. It got on, so earlier attempts no longer count.
+    async def checkpoint(self, id: str, artefact_id: str | None) -> str | None:
+        """Note from where the job can be started again (None: from its beginning). It got on, so earlier attempts no
+        longer count.
 
         Returns the former checkpoint's artefact when its folder may be removed.
         """
