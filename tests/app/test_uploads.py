@@ -156,6 +156,51 @@ async def test_an_upload_of_which_something_is_missing_is_of_no_use_yet(workspac
         await workspace.uploads.path(id)
 
 
+async def dataset_job(far_api: httpx.AsyncClient, workspace: Workspace, upload: str, **more: Any) -> Any:
+    answer = await far_api.post("/api/v1/datasets", json={"name": "foxes", "upload": upload} | more)
+    assert answer.status_code == 202, answer.text
+    return await workspace.jobs.wait(answer.json()["data"]["job_id"])
+
+
+async def test_an_uploaded_file_becomes_a_dataset_and_is_then_gone(
+    far_api: httpx.AsyncClient, workspace: Workspace
+) -> None:
+    id = (await begun(far_api))["id"]
+    early = await far_api.post("/api/v1/datasets", json={"name": "foxes", "upload": id})
+    assert early.status_code == 409
+    await put(far_api, id, BODY, 0)
+    looked = await far_api.post("/api/v1/datasets/preview", json={"name": "foxes", "upload": id})
+    assert looked.json()["data"]["columns"]
+    assert (await dataset_job(far_api, workspace, id)).state == "done"
+    made = (await far_api.get("/api/v1/datasets", params={"search": "foxes"})).json()["data"][0]
+    assert (made["documents"], made["source"], made["details"]["file"]) == (2, "file", "fox.txt")
+    assert (await far_api.get(UPLOADS)).json()["data"] == []
+
+
+async def test_a_file_of_which_nothing_could_be_made_stays_for_another_attempt(
+    far_api: httpx.AsyncClient, workspace: Workspace
+) -> None:
+    rows = b'{"text": "The fox."}\n{"text": "The owl."}\n'
+    id = (await begun(far_api, size=len(rows), file="foxes.jsonl"))["id"]
+    await put(far_api, id, rows, 0)
+    assert (await dataset_job(far_api, workspace, id, column="nothing")).state == "failed"
+    assert (await dataset_job(far_api, workspace, id, column="text")).state == "done"
+
+
+async def test_a_file_in_one_body_becomes_a_dataset_too_and_half_of_one_leaves_nothing(
+    far_api: httpx.AsyncClient, workspace: Workspace
+) -> None:
+    told = {"name": "foxes", "file": "fox.txt"}
+    answer = await far_api.post("/api/v1/datasets/upload", params=told, content=BODY)
+    assert answer.status_code == 202, answer.text
+    assert (await workspace.jobs.wait(answer.json()["data"]["job_id"])).state == "done"
+    with pytest.raises(Conflict, match="9 came"):
+        await workspace.uploads.take("fox.txt", len(BODY), pieces(BODY[:9]))
+    unknown = await far_api.post("/api/v1/datasets/upload", params=told, content=pieces(BODY))
+    assert unknown.status_code == 400 and "Content-Length" in unknown.json()["error"]["message"]
+    assert await workspace.uploads.records() == []
+
+
 async def test_what_nobody_came_back_to_is_cleared_away(workspace: Workspace) -> None:
     uploads, days = workspace.uploads, workspace.settings.upload_days
     id = (await uploads.begin("fox.txt", len(BODY))).id

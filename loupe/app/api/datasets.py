@@ -10,6 +10,7 @@ from loupe.app.api.envelope import Page, Reply, page_of
 from loupe.app.services.dataset_request import DatasetRequest, TokenisationRequest
 from loupe.app.services.datasets import dataset_json, tokenisation_json
 from loupe.app.services.live_job import LiveJob
+from loupe.engine.errors import BadOption
 
 router = APIRouter(prefix="/datasets", tags=["datasets"])
 
@@ -66,9 +67,12 @@ async def upload(
         str, Query(pattern="^(blank_line|line|file)$", description="What separates documents.")
     ] = "blank_line",
 ) -> Reply[Begun]:
-    """Make a dataset of a file, which is the body."""
+    """Make a dataset of a file, which is the body; a large one is sent to `/uploads` in pieces instead."""
+    size = request.headers.get("content-length", "")
+    if not size.isdigit():
+        raise BadOption("Say how long the file is (Content-Length), or send it in pieces to /uploads.")
     asked = DatasetRequest.model_validate({"name": name, "column": column, "split": split})
-    return begun(await here.datasets.upload(asked, file, request.stream(), author=author))
+    return begun(await here.datasets.upload(asked, file, int(size), request.stream(), author=author))
 
 
 @router.post("/preview")

@@ -9,6 +9,7 @@ from loupe.app.cli.client import open_client
 from loupe.app.cli.jobs import followed
 from loupe.app.cli.kept import Json, delete_kept, list_kept, restore_kept, show_kept
 from loupe.app.cli.output import out, print_json
+from loupe.app.cli.sending import send_file
 from loupe.app.plain import plain
 from loupe.app.settings import Settings
 
@@ -42,10 +43,12 @@ def create(
     limit: Annotated[int | None, typer.Option(help="Read at most this many documents.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Make a dataset of files on this machine."""
-    wanted = {"name": name or path.stem, "path": str(path.expanduser().resolve()), "column": column}
+    """Make a dataset of files on this machine; to a server elsewhere (LOUPE_SERVER) a file is sent in pieces."""
+    place = path.expanduser().resolve()
+    wanted = {"name": name or path.stem, "column": column, "split": split, "limit": limit}
     with open_client(Settings()) as client:
-        begun = client.post("/datasets", {**wanted, "split": split, "limit": limit})["data"]
+        source = {"upload": send_file(client, place, quiet=as_json)} if client.far else {"path": str(place)}
+        begun = client.post("/datasets", {**wanted, **source})["data"]
         job = followed(client, begun["job_id"], quiet=as_json)
         made = next(row for row in client.every("/datasets") if row["name"] == wanted["name"])
     print_json(made) if as_json else out.print(f"[green]{made['id']}[/] {job['message']}")
@@ -60,9 +63,7 @@ def fetch(
     name: Annotated[str, typer.Option(help="What it is called; unset: as the repository.")] = "",
     column: Annotated[str | None, typer.Option(help="Column of the text or chat.")] = None,
     limit: Annotated[int | None, typer.Option(help="Read at most this many documents.")] = None,
-    look: Annotated[
-        bool, typer.Option("--look", help="Only show what there is.")
-    ] = False,
+    look: Annotated[bool, typer.Option("--look", help="Only show what there is.")] = False,
     as_json: Json = False,
 ) -> None:
     """Make a dataset of a repository of the hub, file by file, or look at it."""

@@ -8,13 +8,14 @@ from loupe.app.services.catalogue import STARTER
 
 
 class DatasetRequest(BaseModel):
-    """A dataset to be made: from a pasted text, from files on this machine, or from a repository of the hub."""
+    """A dataset to be made: from pasted text, an uploaded file, files on this machine, or a repository of the hub."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(min_length=1, max_length=200, description="What it is called.")
     text: str | None = Field(default=None, max_length=50_000_000, description="The text itself, pasted.")
     path: str | None = Field(default=None, description="File or folder: txt, jsonl, json, csv, tsv or parquet.")
+    upload: str | None = Field(default=None, max_length=40, description="Id of a complete upload.")
     repo: str | None = Field(
         default=None, max_length=200, pattern=r"^[\w.-]+(/[\w.-]+)?$", description="Dataset of the hub: OWNER/NAME."
     )

@@ -7,9 +7,7 @@ the bytes are complete, so nothing is ever half-registered.
 import asyncio
 import threading
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from loupe.app.bridge import Bridge
@@ -24,6 +22,7 @@ from loupe.app.services.engine import Engine
 from loupe.app.services.jobs import Jobs, Kind
 from loupe.app.services.live_job import LiveJob
 from loupe.app.services.models import Models
+from loupe.app.services.uploads import Uploads
 from loupe.app.settings import Settings
 from loupe.engine.errors import BadOption, Cancelled
 from loupe.storage.repos.datasets import DatasetRecord, NewDataset, NewTokenisation, TokenisationRecord
@@ -53,7 +52,9 @@ class Datasets:
         bridge: Bridge,
         hub: DatasetHub,
         downloads: Downloads,
+        uploads: Uploads,
     ) -> None:
+        self.uploads = uploads
         self.bridge = bridge
         self.hub = hub
         self.downloads = downloads
@@ -85,7 +86,7 @@ class Datasets:
         one of the hub RateLimited, OfflineRefused, HubRefused, HubUnreachable."""
         self._check(request, paths_allowed=paths_allowed)
         if request.repo is None:
-            await asyncio.to_thread(texts_of.source_of, request)
+            await asyncio.to_thread(texts_of.source_of, await self._placed(request))
         else:
             self.downloads.check_rate()
             await asyncio.to_thread(dataset_hub.part_of, self.hub, request)
@@ -94,25 +95,14 @@ class Datasets:
         return await self.jobs.submit(job)
 
     async def upload(
-        self, request: DatasetRequest, filename: str, body: AsyncIterator[bytes], *, author: str = ""
+        self, request: DatasetRequest, filename: str, size: int, body: AsyncIterator[bytes], *, author: str = ""
     ) -> LiveJob:
-        """Take in a file piece by piece, and make a dataset of it. Raises NotADataset, EmptyDataset."""
-        folder = self.store.data_dir.path / "uploads"
-        await asyncio.to_thread(folder.mkdir, mode=0o700, exist_ok=True)
-        from loupe.storage.paths import new_id
-
-        place = folder / f"{new_id()}{''.join(Path(filename).suffixes[-2:])[:16]}"
+        """Take in a whole file, and make a dataset of it. Raises as `create` and as an upload does."""
+        record = await self.uploads.take(filename, size, body, author=author)
         try:
-            with await asyncio.to_thread(place.open, "wb") as file:
-                async for piece in body:
-                    await asyncio.to_thread(file.write, piece)
-            kept = request.model_copy(update={"path": str(place)})
-            await asyncio.to_thread(texts_of.source_of, kept)
-            wanted = kept.model_dump(mode="json") | {"uploaded": filename[:200]}
-            return await self.jobs.submit(NewJob(kind="dataset", name=request.name, request=wanted, author=author))
+            return await self.create(request.model_copy(update={"upload": record.id}), author=author)
         except BaseException:
-            with suppress(OSError):
-                place.unlink()
+            self.store.uploads.remove(record.id)  # at once, also while the request is being cancelled
             raise
 
     async def preview(self, request: DatasetRequest, *, paths_allowed: bool = False) -> dict[str, Any]:
@@ -120,7 +110,7 @@ class Datasets:
         self._check(request, paths_allowed=paths_allowed)
         if request.repo is not None:
             return await asyncio.to_thread(dataset_hub.preview, self.hub, request)
-        return await asyncio.to_thread(texts_of.preview, request)
+        return await asyncio.to_thread(texts_of.preview, await self._placed(request))
 
     async def texts(self, id: str) -> "StoredTexts | StoryTexts":
         """The documents of a dataset. Raises NotFound, CorruptFile."""
@@ -178,10 +168,16 @@ class Datasets:
 
     @staticmethod
     def _check(request: DatasetRequest, *, paths_allowed: bool) -> None:
-        if sum(each is not None for each in (request.text, request.path, request.repo)) != 1:
-            raise BadOption("Give a text, a path, or a repository of the hub: one of them.")
+        if sum(each is not None for each in (request.text, request.path, request.upload, request.repo)) != 1:
+            raise BadOption("Give a text, a path, an upload, or a repository of the hub: one of them.")
         if request.path is not None and not paths_allowed:
             raise Forbidden("Paths are taken only from this machine's own command line; upload the file instead.")
+
+    async def _placed(self, request: DatasetRequest) -> DatasetRequest:
+        """The request with the place of its upload, if it names one. Raises NotFound, Conflict."""
+        if request.upload is None:
+            return request
+        return request.model_copy(update={"path": str(await self.uploads.path(request.upload))})
 
     def _check_free(self, tokenisation: str) -> None:
         for live in self.jobs.live:
@@ -191,18 +187,15 @@ class Datasets:
     # The work.
 
     async def _make(self, live: LiveJob) -> dict[str, Any]:
-        asked = dict(live.record.request)
-        uploaded = asked.pop("uploaded", None)
-        request = DatasetRequest.model_validate(asked)
-        try:
-            if request.repo is not None:
-                made, facts = await self._from_hub(live, request)
-            else:
-                source = await asyncio.to_thread(texts_of.source_of, request)
-                made, facts = await self._on_device(live, texts_of.make_job(request, source)), {}
-        finally:
-            if uploaded and request.path:
-                await asyncio.to_thread(Path(request.path).unlink, missing_ok=True)
+        request = DatasetRequest.model_validate(live.record.request)
+        facts: dict[str, Any] = {}
+        if request.repo is not None:
+            made, facts = await self._from_hub(live, request)
+        else:
+            source = await asyncio.to_thread(texts_of.source_of, await self._placed(request))
+            made = await self._on_device(live, texts_of.make_job(request, source))
+        if request.upload is not None:
+            facts["file"] = (await self.uploads.get(request.upload)).file
         new = NewDataset(
             name=request.name,
             source="hub" if request.repo else "pasted" if request.text is not None else "file",
@@ -210,10 +203,12 @@ class Datasets:
             characters=made.characters,
             fingerprint=made.fingerprint,
             author=live.record.author,
-            details={"column": made.column, "chat": made.chat, **facts} | ({"file": uploaded} if uploaded else {}),
+            details={"column": made.column, "chat": made.chat, **facts},
             statistics=made.statistics,
         )
         record = await self.rows.add(new, self.store.artefacts.open(made.artefact_id))
+        if request.upload is not None:
+            await self.uploads.used_up(request.upload)
         return {"dataset": record.id}
 
     async def _tokenise(self, live: LiveJob) -> dict[str, Any]:

@@ -86,7 +86,10 @@ class Uploads:
             with self.files.piece(record.id, 0) as piece:
                 async for data in body:
                     await _to_its_end(piece.write, data)
-                return await _to_its_end(piece.finish)
+                arrived = await _to_its_end(piece.finish)
+            if not arrived.is_complete:
+                raise Conflict(f"The file was to have {size} bytes, and {arrived.received} came.")
+            return arrived
         except BaseException:
             self.files.remove(record.id)  # at once, and also while the request is being cancelled
             raise
