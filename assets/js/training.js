@@ -83,11 +83,11 @@ loupe.charts = {
     return {
       animation: false,
       grid: { left: 8, right: 24, top: 34, bottom: 26, containLabel: true },
-      legend: { type: 'scroll', top: 0, textStyle: { color: t.text, fontSize: 11 }, pageTextStyle: { color: t.text } },
-      tooltip: this.tip(t, { formatter: (p) => p.marker + this.escaped(p.value[2]) + `<br>L0 ${this.short(p.value[0])}, explained variance ${this.short(p.value[1])}` }),
+      legend: { type: 'scroll', top: 0, data: what.groups.map((group) => group.name), textStyle: { color: t.text, fontSize: 11 }, pageTextStyle: { color: t.text } },
+      tooltip: this.tip(t, { formatter: (p) => p.marker + this.escaped(p.value[2]) + `<br>L0 ${this.short(p.value[0])}, ${what.y} ${this.short(p.value[1])}` }),
       xAxis: this.axis(t, { type: 'value', name: 'L0', nameLocation: 'middle', nameGap: 24, scale: true }),
-      yAxis: this.axis(t, { type: 'value', scale: true }),
-      series: what.groups.map((group, i) => ({ type: 'scatter', name: group.name, symbol: shapes[i % shapes.length], symbolSize: 11, itemStyle: { color: t.series[i % t.series.length] }, data: group.points })),
+      yAxis: this.axis(t, { type: 'value', scale: true, name: what.y, nameLocation: 'end', nameTextStyle: { color: t.soft, fontSize: 11, align: 'left' } }),
+      series: [{ type: 'line', name: 'front', data: what.front, showSymbol: false, silent: true, lineStyle: { color: t.soft, width: 1.2, type: 'dashed' }, tooltip: { show: false }, emphasis: { disabled: true } }, ...what.groups.map((group, i) => ({ type: 'scatter', name: group.name, symbol: shapes[i % shapes.length], symbolSize: 11, itemStyle: { color: t.series[i % t.series.length] }, data: group.points }))],
     };
   },
 };

@@ -133,6 +133,7 @@ def _add_pages(app: FastAPI, settings: Settings, secret: str, data_dir: DataDir)
         library,
         steering,
         system,
+        templates,
         theme,
         training,
         training_form,
@@ -141,7 +142,7 @@ def _add_pages(app: FastAPI, settings: Settings, secret: str, data_dir: DataDir)
 
     answer_programs(nicegui_app)
     theme.install(settings.root_path)
-    trainings = (datasets, training, training_form, training_view)  # fixed paths before /training/{id}
+    trainings = (datasets, templates, training, training_form, training_view)  # fixed paths before /training/{id}
     for room in (analysis, history, compare, library, *trainings, features, steering, system):
         room.register(app)
     ui.run_with(

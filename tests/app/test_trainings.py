@@ -55,6 +55,7 @@ async def test_a_training_from_pasted_text_leaves_curves_checkpoints_and_an_sae(
     assert told["density"]["small"][-1][0] == 12
     saved = (await api.get(f"/api/v1/trainings/{job['id']}/checkpoints")).json()["data"]
     assert [each["step"] for each in saved] == [12, 8, 4]
+    assert "training" in [line.message for line in await workspace.jobs.logs(job["id"])]
     (sae,) = (await workspace.store.saes.list(job_id=job["id"])).items
     assert (sae.name, sae.d_sae, sae.hook_points, sae.step) == ("small", 24, ("blocks.1.resid_post",), 12)
     assert sae.card is not None and sae.card["tokens"] > 0
@@ -74,6 +75,24 @@ async def test_a_fork_goes_on_from_a_checkpoint_with_other_options(
     assert [step for step, _ in told["curves"]["small"]["lr"]] == [10, 12]
     kept = (await api.get(f"/api/v1/trainings/{job['id']}/checkpoints")).json()["data"]
     assert next(each for each in kept if each["id"] == middle["id"])["kept"]
+
+
+async def test_the_saes_of_a_checkpoint_come_into_the_library_once_with_the_card_of_that_step(
+    api: httpx.AsyncClient, workspace: Workspace
+) -> None:
+    rows = await token_rows(api, workspace)
+    often = {**SMALL, "training": {**SMALL["training"], "evaluation_interval": 4}}
+    job = await finished(api, workspace, "/api/v1/trainings", {"tokenisation": rows, **often})
+    saved = {c["step"]: c["id"] for c in (await api.get(f"/api/v1/trainings/{job['id']}/checkpoints")).json()["data"]}
+    path = f"/api/v1/trainings/{job['id']}/checkpoints/{{}}/load"
+    (sae,) = (await api.post(path.format(saved[4]))).json()["data"]["saes"]
+    assert (sae["name"], sae["step"], sae["source"]) == ("small, step 4", 4, "trained")
+    assert sae["card"]["tokens"] > 0
+    assert (await api.post(path.format(saved[4]))).json()["data"]["saes"] == [sae]
+    (last,) = (await api.post(path.format(saved[12]))).json()["data"]["saes"]
+    assert last["name"] == "small" and (await workspace.store.saes.list(job_id=job["id"])).total == 2
+    folder = workspace.saes.folder(await workspace.store.saes.get(sae["id"]))
+    assert {"cfg.json", "sae_weights.safetensors"} <= {each.name for each in folder.iterdir()}
 
 
 async def test_a_fit_check_measures_without_keeping_anything(api: httpx.AsyncClient, workspace: Workspace) -> None:

@@ -5,8 +5,9 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict
 
-from loupe.app.api.context import Author, Confirm, Here, Wanted
+from loupe.app.api.context import Author, Here, Wanted
 from loupe.app.api.envelope import Page, Reply, page_of
+from loupe.app.api.levers import add_levers
 from loupe.app.services.job_view import line_json
 from loupe.engine.errors import BadOption
 
@@ -53,28 +54,7 @@ async def logs(
     return Reply(data=[line_json(line) for line in await here.jobs.logs(id, after=after, limit=limit)])
 
 
-@router.post("/{id}/pause")
-async def pause(id: str, here: Here, author: Author) -> Reply[dict[str, Any]]:
-    """Hold it at its next safe point, across restarts too, until it is resumed."""
-    return Reply(data=await here.jobs.pause(id, by=author))
-
-
-@router.post("/{id}/resume")
-async def resume(id: str, here: Here, author: Author) -> Reply[dict[str, Any]]:
-    """Go on with a paused, interrupted or parked job, from its checkpoint when there is one."""
-    return Reply(data=await here.jobs.resume(id, by=author))
-
-
-@router.post("/{id}/cancel")
-async def cancel(id: str, here: Here, author: Author, confirm: Confirm = False) -> Reply[dict[str, Any]]:
-    """End it at its next safe point. Another person's work needs `confirm=true`, and its log says who it was."""
-    return Reply(data=await here.jobs.cancel(id, by=author, confirm=confirm))
-
-
-@router.post("/{id}/retry")
-async def retry(id: str, here: Here, author: Author) -> Reply[dict[str, Any]]:
-    """Work on it again: an interrupted job goes on, a failed or cancelled one is asked for anew under a new id."""
-    return Reply(data=await here.jobs.retry(id, by=author))
+add_levers(router)
 
 
 @router.patch("/{id}")

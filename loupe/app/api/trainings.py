@@ -6,9 +6,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from loupe.app.api.context import Author, Confirm, Here, Wanted
+from loupe.app.api.context import Author, Here, Wanted
 from loupe.app.api.datasets import Begun, begun
 from loupe.app.api.envelope import Page, Reply, page_of
+from loupe.app.api.levers import add_levers
+from loupe.app.services.saes import sae_json
 from loupe.app.services.training_request import TrainingRequest
 from loupe.app.services.trainings import checkpoint_json
 from loupe.engine.errors import BadOption
@@ -89,16 +91,7 @@ async def strip(id: str, here: Here) -> Reply[dict[str, Any]]:
     return Reply(data=here.trainings.strip(id))
 
 
-@router.post("/{id}/pause")
-async def pause(id: str, here: Here, author: Author) -> Reply[dict[str, Any]]:
-    """Hold it at its next safe point, across restarts too."""
-    return Reply(data=await here.jobs.pause(id, by=author))
-
-
-@router.post("/{id}/resume")
-async def resume(id: str, here: Here, author: Author) -> Reply[dict[str, Any]]:
-    """Go on from where it is, or from its newest checkpoint."""
-    return Reply(data=await here.jobs.resume(id, by=author))
+add_levers(router)
 
 
 @router.post("/{id}/stop", status_code=202)
@@ -106,18 +99,6 @@ async def stop(id: str, here: Here) -> Reply[dict[str, Any]]:
     """End it after this step, and keep its SAEs as they are."""
     here.trainings.stop(id)
     return Reply(data=await here.trainings.get(id))
-
-
-@router.post("/{id}/cancel")
-async def cancel(id: str, here: Here, author: Author, confirm: Confirm = False) -> Reply[dict[str, Any]]:
-    """End it now; only its checkpoints stay."""
-    return Reply(data=await here.jobs.cancel(id, by=author, confirm=confirm))
-
-
-@router.post("/{id}/retry")
-async def retry(id: str, here: Here, author: Author) -> Reply[dict[str, Any]]:
-    """Work on it again."""
-    return Reply(data=await here.jobs.retry(id, by=author))
 
 
 @router.get("/{id}/checkpoints")
@@ -128,7 +109,7 @@ async def checkpoints(id: str, here: Here) -> Reply[list[dict[str, Any]]]:
 
 @router.post("/{id}/checkpoints", status_code=202)
 async def save_now(id: str, here: Here) -> Reply[dict[str, Any]]:
-    """Save a checkpoint at the end of this step."""
+    """Save a checkpoint at the end of this step; its SAEs come into the library at once."""
     here.trainings.save_now(id)
     return Reply(data=await here.trainings.get(id))
 
@@ -153,3 +134,11 @@ async def fork(id: str, checkpoint: str, wanted: Fork, here: Here, author: Autho
     """Begin another training from a checkpoint, with other options from there on."""
     await here.trainings.get(id)
     return begun(await here.trainings.fork(checkpoint, name=wanted.name, training=wanted.training, author=author))
+
+
+@router.post("/{id}/checkpoints/{checkpoint}/load", status_code=201)
+async def load(id: str, checkpoint: str, here: Here) -> Reply[dict[str, Any]]:
+    """Put its SAEs into the library as they were at that step; asking again changes nothing."""
+    await here.trainings.get(id)
+    found = await here.trainings.load_checkpoint(checkpoint)
+    return Reply(data={"checkpoint": checkpoint, "saes": [sae_json(each) for each in found]})

@@ -42,15 +42,32 @@ class OptionForm:
                     found[name] = value
         return found
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The options it has controls for."""
+        return tuple(self._controls)
+
+    def has(self, name: str, architecture: str) -> bool:
+        """Whether it has a control for this option, and the architecture reads it."""
+        only = self._facts[name]["only_for"] if name in self._facts else ()
+        return name in self._controls and (not only or architecture in only)
+
     def fill(self, values: Mapping[str, Any]) -> None:
-        """Show these values."""
-        for name, value in values.items():
-            if name in self._controls:
-                self._controls[name].set_value(_as_text(value) if _is_tuple(self._facts[name]) else value)
+        """Show these values, defaults for those not named."""
+        for name, control in self._controls.items():
+            fact = self._facts[name]
+            value = values.get(name, fact["default"])
+            control.set_value(_as_text(value) if _is_tuple(fact) else value)
+
+
+def named(option: str) -> str:
+    """An option's name for people."""
+    words = {"l0": "L0", "l1": "L1", "lr": "learning rate"}
+    return " ".join(words.get(word, word) for word in option.split("_"))
 
 
 def _control(fact: Mapping[str, Any]) -> Any:
-    label = fact["name"].replace("_", " ").replace("l0", "L0").replace("lr", "learning rate")
+    label = named(fact["name"])
     label = label if len(label) == 1 else label[0].upper() + label[1:]
     default, kinds = fact["default"], fact["kinds"]
     if "bool" in kinds:

@@ -10,18 +10,17 @@ from loupe.app.pages.frame import PATIENCE_S, frame, workspace_of
 from loupe.app.pages.links import link
 from loupe.app.pages.numbers import seconds, show
 from loupe.app.pages.states import Way, empty_html
-from loupe.app.pages.training_charts import ChartBox
+from loupe.app.pages.training_compare import SaeComparison
 from loupe.app.plain import plain
 from loupe.app.workspace import Workspace
-from loupe.storage.repos.saes import SaeRecord
 
 LIMIT = 20
-COMPARED = 200
 FOLLOW_S = 1.0
 NUMBERS = (("loss", "Loss"), ("l0", "L0"), ("explained_variance", "Explained variance"), ("dead_share", "Dead"))
 WAYS = (
     ("New training", "/training/new", "training-new"),
     ("Datasets", "/training/datasets", "to-datasets"),
+    ("Templates", "/training/templates", "to-templates"),
 )
 
 
@@ -57,11 +56,8 @@ class TrainingList:
         with ui.element("div").classes("turn-page") as self.pager:
             self._turn("Newer", -1)
             self._turn("Older", 1)
-        self.compared = ui.element("div").classes("charts")
-        with self.compared:
-            about = "of SAEs on held-out text; up and left is better"
-            self.scatter = ChartBox("compare", "Explained variance against L0", about, is_broad=True)
-        self.table_of_saes = ui.html("", sanitize=False).classes("panel scroll")
+        self.compared = SaeComparison(self.workspace)
+        self.compared.build()
         await self.show()
         ui.context.client.on_delete(self.workspace.bridge.subscribe("jobs", self._note_change))
         ui.timer(FOLLOW_S, self._follow, immediate=False)
@@ -74,22 +70,7 @@ class TrainingList:
         if drawn != self._shown:
             self._shown = drawn
             self.table.set_content(drawn)
-        await self._compare()
-
-    async def _compare(self) -> None:
-        found = await self.workspace.store.saes.list(limit=COMPARED)
-        judged = [sae for sae in found.items if _score(sae, "l0") is not None and _score(sae, "explained_variance")]
-        self.compared.visible = bool(judged)
-        markup = compare_html(judged) if judged else ""
-        self.table_of_saes.visible = bool(judged)
-        if judged and markup != self.table_of_saes.content:
-            self.table_of_saes.set_content(markup)
-            groups: dict[str, list[list[Any]]] = {}
-            for sae in judged:
-                point = [_score(sae, "l0"), _score(sae, "explained_variance"), plain(sae.name, 60)]
-                groups.setdefault(sae.architecture, []).append(point)
-            what = {"kind": "scatter", "groups": [{"name": n, "points": p} for n, p in sorted(groups.items())]}
-            self.scatter.show(what, f"{len(judged)}", f"{len(judged)} SAEs, listed in the table below")
+        await self.compared.show()
 
     def _note_change(self, _: object) -> None:
         self._stale = True
@@ -106,10 +87,6 @@ class TrainingList:
 
         button = ui.button(name, on_click=turn, color=None).classes("quiet")
         button.props(f"flat dense no-caps data-testid=trainings-{name.lower()}")
-
-
-def _score(sae: SaeRecord, name: str) -> float | None:
-    return (sae.card or {}).get(name)
 
 
 def table_html(rows: list[dict[str, Any]]) -> str:
@@ -148,28 +125,3 @@ def _row(job: dict[str, Any]) -> str:
 def _newest(latest: dict[str, dict[str, Any]], measure: str) -> str:
     known = [float(each[measure]) for each in latest.values() if each.get(measure) is not None]
     return "<br>".join(show(value) for value in known[:4]) or "–"
-
-
-def compare_html(saes: list[SaeRecord]) -> str:
-    """The judged SAEs as a table: what the scatter shows, in figures."""
-    columns = (
-        ("l0", "L0"), ("explained_variance", "explained variance ↑"), ("ce_recovered", "CE recovered ↑"),
-        ("dead_share", "dead share ↓"),
-    )  # fmt: skip
-    heads = "".join(f'<th class="num">{title}</th>' for _, title in columns)
-    rows = "".join(
-        f'<tr data-testid="compared"><td><bdi>{html.escape(plain(sae.name, 60))}</bdi></td>'
-        f"<td>{html.escape(sae.architecture)}</td><td>{html.escape(', '.join(sae.hook_points))}</td>"
-        f'<td class="num">{sae.d_sae:,}</td>'
-        + "".join(f'<td class="num">{_shown(_score(sae, name))}</td>' for name, _ in columns)
-        + "</tr>"
-        for sae in saes
-    )
-    return (
-        '<table class="history" data-testid="compare-table"><thead><tr><th>SAE</th><th>Architecture</th>'
-        f'<th>Reads</th><th class="num">Latents</th>{heads}</tr></thead><tbody>{rows}</tbody></table>'
-    )
-
-
-def _shown(value: float | None) -> str:
-    return "–" if value is None else show(float(value))

@@ -21,7 +21,7 @@ LOW, STEP = -7.0, 0.25  # of the density bins, see engine/sae/measures.py
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """One chart: the curve it shows, and what held-out evaluation and target belong to it."""
+    """One chart: the curve it shows, and what held-out evaluation and target belong to it; shown per `per`."""
 
     id: str
     title: str
@@ -30,6 +30,7 @@ class Chart:
     target: str = ""
     unit: str = ""
     better: str = ""
+    per: float = 1.0
 
 
 CHARTS = (
@@ -38,9 +39,11 @@ CHARTS = (
     Chart("l0", "L0", "l0", "l0", "l0_target", unit="active features per token"),
     Chart("dead", "Dead share", "dead_share", "dead_share", unit="of all latents", better="↓ better"),
     Chart("recovered", "CE recovered", "", "ce_recovered", unit="on held-out text", better="↑ better"),
+    Chart("kl-recovered", "KL recovered", "", "kl_recovered", unit="on held-out text", better="↑ better"),
     Chart("lr", "Learning rate", "lr"),
     Chart("grad-norm", "Gradient norm", "grad_norm", unit="per step"),
     Chart("speed", "Speed", "tokens_per_s", unit="tokens per second on the device"),
+    Chart("memory", "Memory", "memory", unit="MiB in use", per=1 << 20),
 )
 
 
@@ -107,15 +110,18 @@ def _as_script(value: Any) -> str:
 
 
 def lines(
-    chart: Chart, own: Curves, other: Curves | None, *, log: bool, smooth: float, rows_per_step: int
+    chart: Chart, own: Curves, others: Mapping[str, Curves], *, log: bool, smooth: float, rows_per_step: int
 ) -> tuple[dict[str, Any], str, str]:
-    """What a line chart draws, its newest numbers, and the sentence about it. `rows_per_step`: 0 draws over steps."""
+    """What a line chart draws, its newest numbers, and the sentence about it.
+
+    `others` are the curves of other trainings by their names. `rows_per_step`: 0 draws over steps.
+    """
     series: list[dict[str, Any]] = []
-    for number, sae in enumerate(own.curves):
-        series += _of(chart, own, sae, number, rows_per_step)
-    for number, sae in enumerate(other.curves if other else ()):
-        assert other is not None
-        series += _of(chart, other, sae, number + len(own.curves), rows_per_step, "other: ")
+    colour = 0
+    for name, curves in {"": own, **others}.items():
+        for sae in curves.curves:
+            series += _of(chart, curves, sae, colour, rows_per_step, name)
+            colour += 1
     what = {
         "kind": "lines",
         "series": series,
@@ -132,23 +138,21 @@ def lines(
 
 def _newest(chart: Chart, curves: Curves, sae: str) -> tuple[int, float] | None:
     rows = curves.curves.get(sae, {}).get(chart.curve) or curves.held_out.get(sae, {}).get(chart.judged)
-    return rows[-1] if rows else None
+    return (rows[-1][0], rows[-1][1] / chart.per) if rows else None
 
 
-def _of(
-    chart: Chart, curves: Curves, sae: str, colour: int, rows_per_step: int, before: str = ""
-) -> list[dict[str, Any]]:
+def _of(chart: Chart, curves: Curves, sae: str, colour: int, rows_per_step: int, of: str) -> list[dict[str, Any]]:
     measured, judged = curves.curves.get(sae, {}), curves.held_out.get(sae, {})
-    name = before + plain(sae, 40)
+    name = f"{plain(of, 30)}: {plain(sae, 40)}" if of else plain(sae, 40)
     parts = (
         ("curve", name, measured.get(chart.curve)),
         ("judged", f"{name}, held out" if chart.curve else name, judged.get(chart.judged)),
-        ("target", f"{name}, target", None if before else measured.get(chart.target)),
+        ("target", f"{name}, target", None if of else measured.get(chart.target)),
     )
     return [
         {
-            "role": role, "name": called, "colour": colour, "other": bool(before),
-            "points": [[step * (rows_per_step or 1), value] for step, value in thinned(rows, MOST)],
+            "role": role, "name": called, "colour": colour, "other": bool(of),
+            "points": [[step * (rows_per_step or 1), value / chart.per] for step, value in thinned(rows, MOST)],
         }
         for role, called, rows in parts
         if rows

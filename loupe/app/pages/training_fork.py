@@ -4,7 +4,7 @@ from typing import Any
 
 from nicegui import ui
 
-from loupe.app.pages.frame import problem_html, told
+from loupe.app.pages.refusals import REFUSALS, refusal_html
 from loupe.app.pages.run_actions import visitor
 from loupe.app.workspace import Workspace
 
@@ -19,7 +19,7 @@ async def ask_fork(workspace: Workspace, training: dict[str, Any], checkpoint: s
         steps.props("outlined dense data-testid=fork-steps")
         rate = ui.number("Learning rate", value=asked.get("lr"), min=0, format="%g").props("outlined dense")
         rate.props('data-testid=fork-lr stack-label placeholder="the architecture\'s"')
-        shown = ui.html("", sanitize=False).props("role=alert data-testid=fork-problem")
+        shown = ui.html("", sanitize=False)
 
         async def begin() -> None:
             changes: dict[str, Any] = {"steps": int(steps.value)} if steps.value else {}
@@ -29,8 +29,8 @@ async def ask_fork(workspace: Workspace, training: dict[str, Any], checkpoint: s
                 live = await workspace.trainings.fork(
                     checkpoint, name=name.value or "", training=changes, author=visitor()
                 )
-            except Exception as error:
-                shown.set_content(f'<div class="look failed">{problem_html(told(error))}</div>')
+            except REFUSALS as error:
+                shown.set_content(refusal_html(error, "fork-problem"))
                 return
             dialog.submit(live.id)
 

@@ -10,79 +10,96 @@ from fastapi import Query as Asked
 from nicegui import ui
 
 from loupe.app.pages.controls import SchemaForm
-from loupe.app.pages.frame import PATIENCE_S, frame, problem_html, told, workspace_of
+from loupe.app.pages.frame import PATIENCE_S, Problem, frame, workspace_of
 from loupe.app.pages.links import link
 from loupe.app.pages.numbers import seconds, show, size
 from loupe.app.pages.option_form import OptionForm
+from loupe.app.pages.refusals import REFUSALS, refusal_html
 from loupe.app.pages.run_actions import visitor
+from loupe.app.pages.sae_form import SaeForm
 from loupe.app.pages.states import Way, empty
+from loupe.app.pages.template_actions import ask_name, template_choices
 from loupe.app.plain import plain
 from loupe.app.services.catalogue import STARTER, Kind, ModelEntry
 from loupe.app.services.training_fit import Fit
-from loupe.app.services.training_request import SAERequest, TrainingRequest
+from loupe.app.services.training_request import Recipe, TrainingRequest
 from loupe.app.workspace import Workspace
-from loupe.engine.errors import BadOption
 from loupe.storage.repos.datasets import TokenisationRecord
 
-SITES = {
-    "resid_post": "output of the block", "resid_pre": "input of the block", "resid_mid": "between attention and MLP",
-    "attn_out": "attention's output", "mlp_in": "MLP's input",
-    "mlp_out": "MLP's output",
-}  # fmt: skip
-TRANSCODERS = ("transcoder", "skip_transcoder")
-SAE_OPTIONS = ("k", "prefixes", "activation")
-FIRST = ("steps", "batch_rows", "lr", "l0_target", "l1_coefficient", "seed")
+FIRST = ("steps", "batch_rows", "lr", "seed")
 REQUEST = (
     "buffer_rows", "held_out", "evaluation_rows", "drop_special", "drop_first", "drop_outliers", "keep_checkpoints",
 )  # fmt: skip
 WATCHED = "The fox was happy because the moon was out."
+Id = Annotated[str, Asked(max_length=64)]
 
 
 def register(api: FastAPI) -> None:
     """Add the page."""
 
     @ui.page("/training/new", response_timeout=PATIENCE_S)
-    async def new(tokens: Annotated[str, Asked(max_length=64)] = "") -> None:
+    async def new(tokens: Id = "", template: Id = "", like: Id = "") -> None:
         workspace = workspace_of(api)
-        with frame(workspace, "training", "New training"):
-            await TrainingForm(workspace).build(tokens)
+        with frame(workspace, "training", "New training") as problem:
+            await TrainingForm(workspace, problem).build(tokens, template, like)
 
 
 class TrainingForm:
     """One open form."""
 
-    def __init__(self, workspace: Workspace) -> None:
+    def __init__(self, workspace: Workspace, problem: Problem) -> None:
         self.workspace = workspace
+        self.problem = problem
         self.rows: dict[str, TokenisationRecord] = {}
+        self.saes: list[SaeForm] = []
 
-    async def build(self, tokens: str) -> None:
-        """Lay the form out; without token rows it says how to make some."""
-        ways = f'<a href="{link("/training")}">Trainings</a><a href="{link("/training/datasets")}">Datasets</a>'
-        ui.html(ways, sanitize=False).classes("crumbs")
+    async def build(self, tokens: str, template: str, like: str) -> None:
+        """Lay the form out; without token rows it says how to make some.
+
+        `template` and `like`, a training, are what it is filled from.
+        """
+        ways = (("Trainings", "/training"), ("Datasets", "/training/datasets"), ("Templates", "/training/templates"))
+        crumbs = "".join(f'<a href="{link(path)}">{name}</a>' for name, path in ways)
+        ui.html(crumbs, sanitize=False).classes("crumbs")
         ui.html("New training", tag="h1", sanitize=False).classes("lede")
         self.rows = {each.id: each for each in await self.workspace.store.datasets.tokenisations()}
         if not self.rows:
             way = Way("Datasets", "/training/datasets", "tokenise the story world, or your own text")
             empty("No token rows yet", "A training reads a dataset that was cut into token rows for its model.", (way,))
             return
-        options = self.workspace.trainings.options()
+        self.options = self.workspace.trainings.options()
+        former = await self.workspace.trainings.get(like) if like else None
+        await self._templates(template)
+        with self._panel("What is read"):
+            self._read(former["request"]["tokenisation"] if former else tokens)
         with self._panel("What is trained"):
-            self._what(options, tokens)
-        with self._panel("How"), ui.element("div").classes("train-form"):
-            self.how = OptionForm(options["training"], FIRST, "train-")
-        folded = ui.expansion("Advanced").classes("panel").props("data-testid=train-advanced")
-        with folded, ui.element("div").classes("train-form body"):
-            rest = [fact["name"] for fact in options["training"] if fact["name"] not in FIRST]
-            self.request = SchemaForm(TrainingRequest, REQUEST, prefix="train-")
-            self.advanced = OptionForm(options["training"], rest, "train-")
-            self.more = OptionForm(options["sae"], ("apply_b_dec_to_input",), "train-")
+            self._forms = ui.element("div").classes("stack")
+            with ui.element("div").classes("actions"):
+                more = ui.button("Another SAE", icon="add", on_click=self._add, color=None).classes("quiet")
+                more.props("flat no-caps data-testid=train-sae-add")
+                self._count = ui.html("", sanitize=False).classes("soft small").props("data-testid=train-sae-count")
+        self._how()
         self._end()
-        self._show_options()
+        self._add()
+        if former:
+            self._fill(Recipe.model_validate(former["recipe"]))
+        elif template:
+            await self._begin_from(template)
 
-    def _what(self, options: dict[str, Any], tokens: str) -> None:
+    async def _templates(self, chosen: str) -> None:
+        with ui.element("div").classes("tools"):
+            self.choices = {"": "Template: none", **template_choices(await self.workspace.templates.list())}
+            self.template = ui.select(self.choices, value=chosen if chosen in self.choices else "")
+            self.template.props("outlined dense options-dense data-testid=train-template").classes("template-choice")
+            self.template.props('aria-label="Begin from a template"')
+            self.template.on_value_change(lambda e: self._begin_from(e.value) if e.value else None)
+            keep = ui.button("Save as a template", icon="bookmark_add", on_click=self._keep, color=None)
+            keep.classes("quiet").props("flat no-caps data-testid=train-save-template")
+
+    def _read(self, tokens: str) -> None:
         entries = {e.id: e for e in self.workspace.catalogue.entries() if e.kind is Kind.MODEL and e.n_layers}
         with ui.element("div").classes("train-form"):
-            self.name = ui.input("Name (optional)").props("outlined dense data-testid=train-name")
+            self.name = ui.input("Name (optional)").props("outlined dense maxlength=200 data-testid=train-name")
             shown = {id: f"{plain(r.name, 50)} · {r.rows:,} rows · {plain(r.model)}" for id, r in self.rows.items()}
             first = tokens if tokens in shown else next(iter(shown))
             self.tokens = _select("Token rows", shown, first, "train-tokens", "Texts cut into rows for one model.")
@@ -90,24 +107,20 @@ class TrainingForm:
             known = {id: plain(id, 40) for id in entries} or {STARTER: STARTER}
             self.model = _select("Model", known, model, "train-model", "Whose activations are read.")
             self.entries = entries
-            kinds = next(fact["choices"] for fact in options["sae"] if fact["name"] == "architecture")
-            self.kind = _select(
-                "Architecture", {kind: kind.replace("_", " ") for kind in kinds}, "batchtopk", "train-architecture",
-                "How codes are made sparse. BatchTopK is a good first choice.",
-            )  # fmt: skip
-            self.width = ui.number("Latents", value=SAERequest().d_sae, min=1, step=1, precision=0)
-            self.width.props("outlined dense data-testid=train-d-sae").tooltip("Number of latents: features.")
-            self.layers = _select("Blocks", {}, [], "train-layers", "Several: a crosscoder.", several=True)
-            self.site = _select("Hook point", SITES, "resid_post", "train-site", "Where in the block it reads.")
-            self.sae = OptionForm(options["sae"], SAE_OPTIONS, "train-")
-            self.watched = (
-                ui.input("Watched text", value=WATCHED).props("outlined dense maxlength=400").classes("whole")
-            )
-            self.watched.props("data-testid=train-watched").tooltip("Its features are shown while training.")
+            self.watched = ui.textarea("Watched texts, one a line", value=WATCHED).classes("whole")
+            self.watched.props("outlined dense autogrow rows=1 data-testid=train-watched")
+            self.watched.tooltip("Their features are shown while training; at most four.")
         self.tokens.on_value_change(lambda _: self._follow_rows())
         self.model.on_value_change(lambda _: self._follow_model())
-        self.kind.on_value_change(lambda _: self._show_options())
-        self._follow_model()
+
+    def _how(self) -> None:
+        shared = [fact["name"] for fact in self.options["training"] if not fact["only_for"]]
+        with self._panel("How"), ui.element("div").classes("train-form"):
+            self.how = OptionForm(self.options["training"], FIRST, "train-")
+        folded = ui.expansion("Advanced").classes("panel").props("data-testid=train-advanced")
+        with folded, ui.element("div").classes("train-form body"):
+            self.request = SchemaForm(TrainingRequest, REQUEST, prefix="train-")
+            self.advanced = OptionForm(self.options["training"], [n for n in shared if n not in FIRST], "train-")
 
     def _follow_rows(self) -> None:
         """Rows belong to a model; choosing them chooses it."""
@@ -116,16 +129,79 @@ class TrainingForm:
             self.model.set_value(model)
 
     def _follow_model(self) -> None:
-        entry: ModelEntry | None = self.entries.get(str(self.model.value))
-        count = (entry.n_layers if entry else None) or 1
-        kept = [layer for layer in self.layers.value or [] if layer < count] or [count // 2]
-        self.layers.set_options({layer: f"block {layer}" for layer in range(count)}, value=kept)
+        for form in self.saes:
+            form.set_layers(self._layers)
 
-    def _show_options(self) -> None:
-        kind = str(self.kind.value)
-        self.site.visible = kind not in TRANSCODERS
-        for form in (self.sae, self.how, self.advanced):
-            form.show_for(kind)
+    @property
+    def _layers(self) -> int:
+        entry: ModelEntry | None = self.entries.get(str(self.model.value))
+        return (entry.n_layers if entry else None) or 1
+
+    # The SAEs.
+
+    def _add(self) -> SaeForm:
+        with self._forms:
+            form = SaeForm(self.options, self._layers, self._number)
+        form.remove.on_click(lambda: self._remove(form))
+        self.saes.append(form)
+        self._number()
+        return form
+
+    def _remove(self, form: SaeForm) -> None:
+        self.saes.remove(form)
+        form.box.delete()
+        self._number()
+
+    def _number(self) -> None:
+        for number, form in enumerate(self.saes, start=1):
+            form.set_title(number, is_only=len(self.saes) == 1)
+        count = sum(form.count for form in self.saes)
+        self._count.set_content(f"{count} SAEs from one pass over the model" if count > 1 else "")
+
+    # Templates.
+
+    async def _begin_from(self, id: str) -> None:
+        self._fill((await self.workspace.templates.get(id)).recipe)
+
+    def _fill(self, recipe: Recipe) -> None:
+        """Show a recipe; options that only some architectures have go to the SAEs that have them."""
+        for form in tuple(self.saes):
+            self._remove(form)
+        own = {fact["name"] for fact in self.options["training"] if fact["only_for"]}
+        shared = {name: value for name, value in recipe.training.items() if name in own}
+        for sae in recipe.saes:
+            self._add().fill(sae, shared)
+        for form in (self.how, self.advanced):
+            form.fill(recipe.training)
+        self.request.fill(recipe.model_dump(include=set(REQUEST)))
+        if recipe.watched:
+            self.watched.set_value("\n".join(recipe.watched))
+
+    async def _keep(self) -> None:
+        try:
+            recipe = self.asked().recipe
+        except REFUSALS as error:
+            self._say(refusal_html(error, "train-problem"))
+            return
+        kept = await ask_name(self.workspace, recipe)
+        if kept:
+            self.choices[kept.id] = plain(kept.name, 60)
+            self.template.set_options(self.choices)
+            self.template.value = kept.id
+
+    # Asking.
+
+    def asked(self) -> TrainingRequest:
+        """What the form says. Raises BadOption, ValidationError."""
+        texts = [line.strip() for line in (self.watched.value or "").splitlines()]
+        return TrainingRequest.model_validate(
+            {
+                "name": self.name.value or "", "model": self.model.value, "tokenisation": self.tokens.value,
+                "saes": [sae for form in self.saes for sae in form.asked()],
+                "training": self.how.values() | self.advanced.values(),
+                "watched": [text for text in texts if text], **self.request.values(),
+            }
+        )  # fmt: skip
 
     def _end(self) -> None:
         self.said = ui.element("div").props("role=status aria-live=polite data-testid=train-said")
@@ -135,31 +211,6 @@ class TrainingForm:
             check = ui.button("Does it fit?", on_click=self._check, color=None).classes("quiet")
             check.props("flat no-caps data-testid=train-fit")
             ui.html("A few steps are tried, and nothing is kept.", sanitize=False).classes("soft small")
-
-    def asked(self) -> TrainingRequest:
-        """What the form says. Raises BadOption, ValidationError."""
-        kind = str(self.kind.value)
-        layers = sorted(self.layers.value or [])
-        if len(layers) > 1 and kind != "crosscoder":
-            raise BadOption(f"{len(layers)} blocks are chosen; only a crosscoder reads several. Choose one block.")
-        if not layers:
-            raise BadOption("No block is chosen. Choose the block whose activations are read.")
-        reads = [f"blocks.{layer}.{'mlp_in' if kind in TRANSCODERS else self.site.value}" for layer in layers]
-        writes = [f"blocks.{layer}.mlp_out" for layer in layers] if kind in TRANSCODERS else []
-        if self.width.value is None:
-            raise BadOption("The number of latents is missing.")
-        sae = {
-            "architecture": kind, "d_sae": int(self.width.value), "reads": reads, "writes": writes,
-            "options": self.sae.values() | self.more.values(),
-        }  # fmt: skip
-        text = (self.watched.value or "").strip()
-        return TrainingRequest.model_validate(
-            {
-                "name": self.name.value or "", "model": self.model.value, "tokenisation": self.tokens.value,
-                "saes": [sae], "training": self.how.values() | self.advanced.values(),
-                "watched": [text] if text else [], **self.request.values(),
-            }
-        )  # fmt: skip
 
     async def _check(self) -> None:
         await self._told("Trying a few steps …", self._measure)
@@ -180,9 +231,8 @@ class TrainingForm:
         self._say(f'<p class="soft">{waiting}</p>' if waiting else "")
         try:
             self._say(await work())
-        except Exception as error:
-            problem = problem_html(told(error))
-            self._say(f'<div class="look failed" role="alert" data-testid="train-problem">{problem}</div>')
+        except REFUSALS as error:
+            self._say(refusal_html(error, "train-problem"))
 
     def _say(self, markup: str) -> None:
         self.said.clear()
@@ -218,9 +268,7 @@ def fit_html(fit: Fit) -> str:
     )
 
 
-def _select(
-    label: str, choices: dict[Any, str], value: Any, mark: str, about: str, *, several: bool = False
-) -> ui.select:
-    select = ui.select(choices, value=value, label=label, multiple=several)
+def _select(label: str, choices: dict[Any, str], value: Any, mark: str, about: str) -> ui.select:
+    select = ui.select(choices, value=value, label=label)
     select.props(f"outlined dense options-dense data-testid={mark}").tooltip(about)
     return select

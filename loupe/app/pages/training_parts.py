@@ -107,7 +107,7 @@ def _checkpoint(each: CheckpointRecord) -> str:
     acts = "".join(
         f'<button class="plain" data-act="{act}" data-id="{each.id}" data-testid="checkpoint-{act}"'
         f' aria-label="{label}: step {each.step}">{label}</button>'
-        for act, label in (keep, ("fork", "Fork"), ("drop", "Delete"))
+        for act, label in (("load", "Load"), keep, ("fork", "Fork"), ("drop", "Delete"))
     )
     return (
         f'<tr data-testid="checkpoint" data-step="{each.step}"><td class="num">{each.step:,}</td>'

@@ -39,7 +39,7 @@ def register(api: FastAPI) -> None:
     """Add the page."""
 
     @ui.page("/training/{id}", response_timeout=PATIENCE_S)
-    async def view(id: str, beside: Annotated[str, Asked(max_length=64)] = "") -> None:
+    async def view(id: str, beside: Annotated[str, Asked(max_length=600)] = "") -> None:
         workspace = workspace_of(api)
         with frame(workspace, "training", "Training") as problem:
             try:
@@ -59,7 +59,8 @@ class TrainingView:
         self.id: str = told["id"]
         self.told = told
         self.own = Curves()
-        self.other: Curves | None = None
+        self.others: dict[str, Curves] = {}  # by the ids of other trainings
+        self.names: dict[str, str] = {}
         self.logs: set[str] = set()
         self.smooth = 0.0
         self.over_tokens = False
@@ -76,7 +77,7 @@ class TrainingView:
         ui.html(self._about(), sanitize=False).classes("facts").props("data-testid=training-facts")
         with self._panel("Job"):
             self.job = self._acting("training-job").classes("job-card")
-        await self._tools(beside)
+        chosen = await self._tools(beside)
         self._charts()
         with self._panel("Newest numbers"):
             self.numbers = ui.html("", sanitize=False).classes("scroll")
@@ -87,8 +88,8 @@ class TrainingView:
                 self.checkpoints = self._acting("training-checkpoints").classes("scroll")
             with self._panel("SAEs"):
                 self.saes = ui.html("", sanitize=False).props("data-testid=training-sae-list")
-        if beside:
-            await self._overlay(beside)
+        if chosen:
+            await self._overlay(chosen)
         await self.show()
         bridge, client = self.workspace.bridge, ui.context.client
         stops = [bridge.subscribe(key, self._note_change) for key in (("training", self.id), ("job", self.id), "jobs")]
@@ -102,7 +103,9 @@ class TrainingView:
 
     async def _show(self) -> None:
         self.told = await self.workspace.trainings.get(self.id)
-        moved = self.own.take(await self.workspace.trainings.curves(self.id, after=self.own.last_step))
+        moved = False
+        for id, curves in {self.id: self.own, **self.others}.items():
+            moved |= curves.take(await self.workspace.trainings.curves(id, after=curves.last_step))
         self._put("job", self.job, parts.job_html(self.told))
         latest = self.told["latest"]
         self._put("numbers", self.numbers, parts.numbers_html(latest))
@@ -117,8 +120,9 @@ class TrainingView:
     def draw(self) -> None:
         """Send the points to the charts."""
         rows = int(self.told["request"]["training"].get("batch_rows", 4096)) if self.over_tokens else 0
+        others = {self.names[id]: curves for id, curves in self.others.items()}
         for chart in CHARTS:
-            told = lines(chart, self.own, self.other, log=chart.id in self.logs, smooth=self.smooth, rows_per_step=rows)
+            told = lines(chart, self.own, others, log=chart.id in self.logs, smooth=self.smooth, rows_per_step=rows)
             self.boxes[chart.id].show(*told)
         for sae, box in self.heats.items():
             density = self.own.density.get(sae, [])
@@ -147,11 +151,13 @@ class TrainingView:
             facts.append(f'forked from <a href="{link(f"/training/{origin}")}">another training</a>')
         metrics = link(f"/api/v1/trainings/{self.id}/metrics")
         facts.append(f'<a href="{metrics}" data-testid="training-data">All points as JSON</a>')
+        again = link("/training/new") + f"?like={self.id}"
+        facts.append(f'<a href="{again}" data-testid="training-like">A form filled like this one</a>')
         return "".join(f"<span>{fact}</span>" for fact in facts)
 
     # Controls.
 
-    async def _tools(self, beside: str) -> None:
+    async def _tools(self, beside: str) -> list[str]:
         with ui.element("div").classes("tools"):
             choices = {"step": "Steps", "tokens": "Tokens"}
             Segmented(choices, "step", self._set_axis, label="Horizontal axis", testid="axis")
@@ -163,12 +169,14 @@ class TrainingView:
             slider = ui.slider(min=0, max=0.98, step=0.02, value=0, on_change=lambda e: self._set_smooth(e.value))
             slider.props('aria-label="Smoothing" data-testid=smoothing').style("width: 9rem")
             found, _ = await self.workspace.trainings.list(limit=OVERLAYS)
-            names = {job["id"]: plain(job["name"], 50) for job in found if job["id"] != self.id}
-            if names:
-                chosen = beside if beside in names else ""
-                select = ui.select({"": "Overlay: none", **names}, value=chosen).props("outlined dense options-dense")
-                select.props('aria-label="Draw another training beside this one" data-testid=overlay')
-                select.on_value_change(lambda e: self._overlay(e.value or ""))
+            self.names = _distinct({job["id"]: plain(job["name"], 50) for job in found if job["id"] != self.id})
+            chosen = [id for id in beside.split(",") if id in self.names]
+            if self.names:
+                select = ui.select(self.names, value=chosen, multiple=True, label="Overlay other trainings")
+                select.props("outlined dense options-dense use-chips clearable data-testid=overlay")
+                select.classes("template-choice")
+                select.on_value_change(lambda e: self._overlay(e.value or []))
+            return chosen
 
     def _charts(self) -> None:
         with ui.element("div").classes("charts"):
@@ -199,12 +207,14 @@ class TrainingView:
         self.smooth = float(value or 0)
         self.draw()
 
-    async def _overlay(self, id: str) -> None:
-        self.other = None
-        if id:
-            self.other = Curves()
-            self.other.take(await self.workspace.trainings.curves(id))
-        ui.navigate.history.replace(address(f"/training/{self.id}" + (f"?beside={id}" if id else "")))
+    async def _overlay(self, ids: list[str]) -> None:
+        """Draw these trainings too, and go on following them."""
+        async with self._reading:
+            self.others = {id: self.others.get(id) or Curves() for id in ids}
+            for id, curves in self.others.items():
+                curves.take(await self.workspace.trainings.curves(id, after=curves.last_step))
+        beside = f"?beside={','.join(ids)}" if ids else ""
+        ui.navigate.history.replace(address(f"/training/{self.id}{beside}"))
         self.draw()
 
     # Following and acting.
@@ -214,7 +224,8 @@ class TrainingView:
 
     async def _follow(self) -> None:
         """Look again after anything happened; while it runs points come with every second."""
-        if self._stale or self.told["state"] in ("running", "queued"):
+        others = any(live.id in self.others for live in self.workspace.jobs.live)
+        if self._stale or others or self.told["state"] in ("running", "queued"):
             self._stale = False
             self._add_heats(list(self.told["latest"]))
             await self.show()
@@ -251,6 +262,10 @@ class TrainingView:
             await trainings.keep_checkpoint(id, kept=act == "keep")
         elif act == "drop" and await confirmed("Delete this checkpoint for good?", "Delete it", "Keep it"):
             await trainings.delete_checkpoint(id)
+        elif act == "load":
+            found = await trainings.load_checkpoint(id)
+            names = ", ".join(plain(sae.name, 40) for sae in found)
+            ui.notify(f"In the Library as of step {found[0].step:,}: {names}", type="positive", position="bottom")
         elif act == "fork":
             begun = await ask_fork(self.workspace, self.told, id)
             if begun:
@@ -275,3 +290,9 @@ class TrainingView:
         place = ui.html("", sanitize=False).props(f"data-testid={mark}")
         place.on("click", self._act, js_handler=ACT)
         return place
+
+
+def _distinct(names: dict[str, str]) -> dict[str, str]:
+    """The same names, those that occur twice with a piece of their id."""
+    every = list(names.values())
+    return {id: name if every.count(name) == 1 else f"{name} · {id[:6]}" for id, name in names.items()}

@@ -6,15 +6,16 @@ goes on from: so the curves have no gap and no double after any crash.
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from loupe.app.services.live_job import CHECKPOINT_WAIT_S, LiveJob
+from loupe.app.services.trained_saes import load_checkpoint, new_sae, read_state, write_sae
 from loupe.app.services.training_request import TrainingRequest
-from loupe.engine.errors import CorruptFile
-from loupe.storage.errors import CorruptArtefact
-from loupe.storage.repos.saes import NewSae
-from loupe.storage.repos.trainings import Point
+from loupe.engine.errors import CorruptFile, LoupeError
+from loupe.storage.errors import CorruptArtefact, StorageError
+from loupe.storage.repos.trainings import CheckpointRecord, Point
 from loupe.storage.store import Store
 
 if TYPE_CHECKING:
@@ -32,15 +33,21 @@ FLUSH_S = 1.0
 
 
 class TrainingWork:
-    """`latest` holds the newest point of every SAE; `job` is there once training begins."""
+    """`latest` holds the newest point of every SAE; `job` is there once training begins.
 
-    def __init__(self, store: Store, live: LiveJob) -> None:
+    `on_listed()` is called when SAEs of a checkpoint came into the library.
+    """
+
+    def __init__(self, store: Store, live: LiveJob, on_listed: Callable[[], object] = lambda: None) -> None:
         self.store = store
+        self.on_listed = on_listed
         self.live = live
         self.id = live.id
         self.request = TrainingRequest.model_validate(live.record.request)
         self.latest: dict[str, dict[str, Any]] = {}
         self.job: TrainingJob | None = None
+        self._asked_to_save = False
+        self._listing: set[asyncio.Task[None]] = set()
         self._points: deque[Point] = deque()
         self._writing = asyncio.Lock()
 
@@ -54,6 +61,7 @@ class TrainingWork:
         watched = await asyncio.wrap_future(
             device.call(lambda: watched_texts(lm, self.request.watched, plan), name="watched text")
         )
+        self._lm = lm
         self.job = await asyncio.to_thread(
             new_job, lm, training_rows, held_out, plan, self.request, state, watched, self.live.record.name
         )
@@ -64,6 +72,8 @@ class TrainingWork:
             )
         finally:
             flushing.cancel()
+            if self._listing:
+                await asyncio.wait(self._listing)
             await self.flush()
         return {"saes": await self._keep_saes(result, lm), "step": result.step, "stopped": result.stopped}
 
@@ -121,11 +131,31 @@ class TrainingWork:
     async def _keep(self, artefact_id: str, step: int) -> str:
         await self.flush()
         artefact = await asyncio.to_thread(self.store.artefacts.open, artefact_id)
-        await self.store.trainings.add_checkpoint(self.id, step, artefact)
+        saved = await self.store.trainings.add_checkpoint(self.id, step, artefact)
+        if self._asked_to_save:
+            self._asked_to_save = False
+            task = asyncio.create_task(self._list(saved))
+            self._listing.add(task)
+            task.add_done_callback(self._listing.discard)
         for gone in await self.store.trainings.prune(self.id, self.request.keep_checkpoints):
             await self.store.remove(gone)
         self.live.say(f"checkpoint of step {step}")
         return artefact_id
+
+    def save_now(self) -> None:
+        """Ask for a checkpoint at the end of this step, whose SAEs are put into the library at once."""
+        assert self.job is not None, "asked only while it trains"
+        self._asked_to_save = True
+        self.job.save_now()
+
+    async def _list(self, saved: CheckpointRecord) -> None:
+        """Beside the training: what it cannot do is said, and stops nothing."""
+        try:
+            await load_checkpoint(self.store, self.live.record, saved, self._lm)
+        except (LoupeError, StorageError) as error:
+            self.live.say(f"the SAEs of step {saved.step} could not be listed: {error}", "warning")
+            return
+        self.on_listed()
 
     async def _flush_now_and_then(self) -> None:
         while True:
@@ -156,26 +186,11 @@ class TrainingWork:
         """Put a finished SAE into the library; its id."""
         assert trained.artefact is not None, "only SAEs that were written are kept"
         artefact = await asyncio.to_thread(self.store.artefacts.open, trained.artefact)
-        run, config = trained.run, trained.sae.config
         card: Any = trained.card
-        new = NewSae(
-            name=run.name,
-            architecture=str(config.architecture),
-            hook_points=tuple(str(point) for point in run.reads),
-            hook_point_out=str(run.writes[0]) if config.is_transcoder else None,
-            model=self.request.model,
-            model_fingerprint=lm.fingerprint,
-            d_in=config.d_in,
-            d_sae=config.d_sae,
-            k=config.k,
-            source="trained",
-            source_format="saelens",
-            author=self.live.record.author,
+        new = new_sae(
+            trained.run, self.request, lm, job_id=self.id, author=self.live.record.author, step=step,
             card=card.to_dict() if card is not None else None,
-            job_id=self.id,
-            tokenisation_id=self.request.tokenisation,
-            step=step,
-        )
+        )  # fmt: skip
         return (await self.store.saes.add(new, artefact)).id
 
 
@@ -187,13 +202,6 @@ def open_token_rows(folder: Path) -> "TokenRows":
     from loupe.engine.data.tokenising import open_rows
 
     return open_rows(folder)
-
-
-def read_state(folder: Path) -> "TrainingState":
-    """A checkpoint's state. Raises CorruptFile."""
-    from loupe.engine.sae.checkpoint import read_checkpoint
-
-    return read_checkpoint(folder)
 
 
 def split_rows(rows: "TokenRows", request: TrainingRequest) -> tuple["TokenRows", "TokenRows"]:
@@ -228,7 +236,6 @@ def new_job(
 ) -> "TrainingJob":
     """The device job, from its beginning or from a checkpoint."""
     from loupe.engine.sae.evaluation import evaluate
-    from loupe.engine.sae.formats import facts_of, write_saelens
     from loupe.engine.sae.stream import Drop
     from loupe.engine.sae.trainer import TrainingJob
 
@@ -238,10 +245,7 @@ def new_job(
         return evaluate(lm, sae, run.reads, held_out, writes=run.writes, drop=drop)
 
     def exported(folder: Path, run: "SAERun", sae: "SAE", card: Any) -> None:
-        out = run.writes[0] if run.sae.is_transcoder else None
-        told = card.to_dict() if card is not None else None
-        facts = facts_of(lm, request.model)
-        write_saelens(folder, sae, run.reads, facts, hook_point_out=out, card=told, training=plan.training.to_dict())
+        write_sae(folder, lm, request, plan, run, sae, card.to_dict() if card is not None else None)
 
     stream = new_stream(lm, rows, plan, request, request.buffer_rows)
     options = {"watched": watched, "evaluate": judged, "export": exported, "name": name}

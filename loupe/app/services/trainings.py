@@ -5,6 +5,7 @@ a time holds the device, the others wait; analyses never wait for one longer tha
 """
 
 import asyncio
+import builtins
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +18,13 @@ from loupe.app.services.events import EventStream
 from loupe.app.services.jobs import Jobs, Kind
 from loupe.app.services.live_job import LiveJob
 from loupe.app.services.models import Models
+from loupe.app.services.trained_saes import load_checkpoint
 from loupe.app.services.training_fit import Fit, measure_fit
 from loupe.app.services.training_request import TrainingRequest, option_rows
 from loupe.app.services.training_work import TrainingWork
 from loupe.engine.errors import BadOption, WidthMismatch
 from loupe.storage.repos.jobs import JobRecord, NewJob
+from loupe.storage.repos.saes import SaeRecord
 from loupe.storage.repos.trainings import CheckpointRecord
 from loupe.storage.store import Store
 
@@ -53,6 +56,7 @@ class Trainings:
         self.events = events
         self._working: dict[str, TrainingWork] = {}
         self._device_turn = asyncio.Lock()
+        self._loading = asyncio.Lock()
         jobs.register(Kind("training", self._work, pausable=True, restarts=True))
 
     async def start(self, request: TrainingRequest, *, author: str = "") -> LiveJob:
@@ -80,12 +84,12 @@ class Trainings:
     # The levers beyond those of every job.
 
     def save_now(self, id: str) -> None:
-        """Ask for a checkpoint at the end of this step. Raises Conflict when the training does not run."""
+        """Ask for a checkpoint at the end of this step, and list its SAEs. Raises Conflict when it does not run."""
         self._running(id).save_now()
 
     def stop(self, id: str) -> None:
         """End the training after this step, and keep its SAEs as they are. Raises Conflict when it does not run."""
-        self._running(id).stop()
+        self._running(id).job.stop()
 
     async def fork(
         self, checkpoint_id: str, *, name: str = "", training: dict[str, Any] | None = None, author: str = ""
@@ -104,6 +108,20 @@ class Trainings:
         }
         await self.store.trainings.mark(checkpoint_id, kept=True)
         return await self.start(request.model_copy(update=changed), author=author)
+
+    async def load_checkpoint(self, checkpoint_id: str) -> builtins.list[SaeRecord]:
+        """Put the SAEs of a checkpoint into the library, where every page can use them; twice is once.
+
+        Raises NotFound, CorruptArtefact, CorruptFile.
+        """
+        checkpoint = await self.store.trainings.checkpoint(checkpoint_id)
+        job = await self._record(checkpoint.job_id)
+        request = TrainingRequest.model_validate(job.request)
+        entry = self.catalogue.get(request.model)
+        async with self._loading, self.models.use_model(entry.path, request.dtype or "") as lm:
+            found = await load_checkpoint(self.store, job, checkpoint, lm)
+        self._tell_library()
+        return found
 
     # Looking.
 
@@ -174,7 +192,7 @@ class Trainings:
         live.note("waiting for another training")
         async with self._device_turn:
             live.check()
-            work = self._working[live.id] = TrainingWork(self.store, live)
+            work = self._working[live.id] = TrainingWork(self.store, live, self._tell_library)
             unsubscribe = self.bridge.subscribe(("job", live.id), lambda _: self._tell(work))
             try:
                 live.note("loading the model")
@@ -184,12 +202,16 @@ class Trainings:
             finally:
                 unsubscribe()
                 del self._working[live.id]
+                self._tell_library()
 
     def _tell(self, work: TrainingWork) -> None:
         latest = {sae: without_pictures(measured) for sae, measured in work.latest.items()}
         if latest:
             self.events.emit("training", "progress", {"id": work.id, "latest": latest})
             self.bridge.publish(("training", work.id), latest)
+
+    def _tell_library(self) -> None:
+        self.bridge.publish("library")
 
     async def _checked(self, request: TrainingRequest) -> "TrainingPlan":
         """The plan, held to the model and the rows. Raises NotFound, BadOption, LayerOutOfRange, WidthMismatch."""
@@ -206,11 +228,11 @@ class Trainings:
             raise BadOption(f"{request.model} does not say how wide or deep it is.")
         return await asyncio.to_thread(request.plan, entry.d_model, entry.n_layers)
 
-    def _running(self, id: str) -> Any:
+    def _running(self, id: str) -> Any:  # a TrainingWork whose job is there
         work = self._working.get(id)
         if work is None or work.job is None:
             raise Conflict(f"Training {id} does not run now.")
-        return work.job
+        return work
 
     async def _record(self, id: str) -> JobRecord:
         record = await self.store.jobs.get(id)
