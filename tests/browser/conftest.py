@@ -65,12 +65,14 @@ def stop_server(server: Server) -> str:
 def served(root: Path, **settings: str) -> Iterator[Server]:
     """A server on the tiny starter, ready when the block begins; it must not have logged an error by the end."""
     running = start_server(root / "home", lay_out_starter(root / "starter"), LOUPE_RATE_BURST="10000", **settings)
-    with httpx.Client(base_url=running.url, trust_env=False, timeout=60) as http:
-        deadline = time.monotonic() + PATIENCE_S
-        while http.get("/health/ready").status_code != 200 and time.monotonic() < deadline:
-            time.sleep(0.2)
-    yield running
-    log = stop_server(running)
+    try:
+        with httpx.Client(base_url=running.url, trust_env=False, timeout=PATIENCE_S) as http:
+            deadline = time.monotonic() + PATIENCE_S
+            while http.get("/health/ready").status_code != 200 and time.monotonic() < deadline:
+                time.sleep(0.2)
+        yield running
+    finally:
+        log = stop_server(running)
     assert " error " not in log and "Traceback" not in log, log
 
 

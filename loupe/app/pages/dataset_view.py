@@ -7,6 +7,7 @@ from typing import Any
 from nicegui import ui
 
 from loupe.app.pages.controls import SchemaForm, confirmed
+from loupe.app.pages.library_html import facts_html
 from loupe.app.pages.links import link
 from loupe.app.pages.numbers import show
 from loupe.app.pages.refusals import REFUSALS, refusal_html
@@ -48,6 +49,7 @@ class DatasetView:
             ui.html(name, tag="h2", sanitize=False).props("data-testid=dataset-title")
             facts = statistics_html(self.record.statistics or {})
             ui.html(facts, sanitize=False).classes("fit-facts").props("data-testid=dataset-statistics")
+            ui.html(facts_html(origin_of(self.record)), sanitize=False).props("data-testid=dataset-origin")
             self._cutting()
             self.rows = ui.html("", sanitize=False).props("data-testid=token-rows").classes("scroll")
             self.rows.on("click", self._forget, js_handler=FORGET)
@@ -137,6 +139,14 @@ class DatasetView:
         self.next = found["next"]
         self.more.set_enabled(self.next is not None)
         self.documents.set_content(documents_html(found["documents"], self.search))
+
+
+def origin_of(record: DatasetRecord) -> dict[str, object]:
+    """Where a dataset came from, as far as that is known."""
+    known = record.details
+    names = ("repo", "commit", "config", "split", "licence", "file", "column")
+    told = {name: known.get(name) for name in names}
+    return {"source": record.source, **told, "by": record.author, "since": f"{record.created_at:%Y-%m-%d %H:%M} UTC"}
 
 
 def statistics_html(statistics: dict[str, Any]) -> str:

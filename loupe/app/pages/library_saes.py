@@ -34,8 +34,6 @@ def origin_text(record: SaeRecord) -> str:
         return "shipped with Loupe"
     if record.source == "trained":
         return f"trained, {record.step:,} steps" if record.step is not None else "trained"
-    if record.source == "checkpoint":
-        return f"checkpoint of step {record.step:,}"
     return str(record.details.get("repo") or f"{record.source} ({record.source_format})")
 
 

@@ -79,7 +79,8 @@ def made(
         try:
             event = next(steps)
         except StopIteration as end:
-            return end.value, source.describe() | {"licence": found.plan.licence}
+            licence = {"licence": found.plan.licence} if found.plan.licence else {}
+            return end.value, source.describe() | licence
         if isinstance(event, Progress):
             report(event.done, event.total, event.message)
         if stop.is_set():

@@ -74,7 +74,11 @@ class SaeExchange:
             origin = {"repo": plan.repo, "path": asked["path"], "commit": plan.commit, "licence": plan.licence}
             name = asked["name"] or f"{plan.repo.partition('/')[2]} {asked['path']}".removesuffix(" .")
             record = await self.saes.keep(
-                place, model=asked["model"], name=name, details=origin, author=live.record.author
+                place,
+                model=asked["model"],
+                name=name,
+                details={n: v for n, v in origin.items() if v},
+                author=live.record.author,
             )
         live.report(plan.total_bytes, plan.total_bytes, f"arrived as {record.name}")
         return {"sae": record.id}
