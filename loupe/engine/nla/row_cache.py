@@ -46,7 +46,7 @@ class RowCache(CascadeCache):
 
     def begin(self, lengths: Tensor, longest: int) -> None:
         """The next forward writes one token per row, at these places; buffers are read up to `longest`."""
-        if longest > self._buffers[0][0].shape[2]:
+        if longest > self._buffers[-1][0].shape[2]:
             self._reserve(self._buffers, self.count, longest + _GROWTH)
         self._write, self._longest = lengths, longest
 
@@ -71,17 +71,21 @@ class RowCache(CascadeCache):
         self.count, self._buffers, self._write = 0, [], None
 
     def _reserve(self, like: Sequence[LayerKV], rows: int, length: int) -> None:
-        """Make room; what is there already is copied over, layer by layer."""
+        """Make room; what is there already is copied over, layer by layer.
+
+        Where memory ends on the way, the layers that follow keep what they have: nobody's rows are lost.
+        """
         if self._buffers:
-            have = self._buffers[0][0].shape
+            have = self._buffers[-1][0].shape  # the last layer grows last
             if rows <= have[0] and length <= have[2]:
                 return
             rows, length = max(rows, have[0]), max(length, have[2])
-        old, self._buffers = self._buffers, []
+        grown: list[LayerKV] = []
         for layer, pair in enumerate(like):
-            fresh = tuple(t.new_zeros(rows, t.shape[1], length, t.shape[3]) for t in pair)
-            if layer < len(old):
-                for new, was in zip(fresh, old[layer], strict=True):
+            keys, values = (t.new_zeros(rows, t.shape[1], length, t.shape[3]) for t in pair)
+            if self._buffers:
+                for new, was in zip((keys, values), self._buffers[layer], strict=True):
                     new[: self.count, :, : was.shape[2]] = was[: self.count]
-                old[layer] = (fresh[0][:0], fresh[1][:0])
-            self._buffers.append((fresh[0], fresh[1]))
+                self._buffers[layer] = keys, values
+            grown.append((keys, values))
+        self._buffers = grown

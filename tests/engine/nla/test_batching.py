@@ -196,6 +196,10 @@ def test_bad_vectors_are_refused_before_anything_runs(verbalizer):
         VerbalizerBatch(verbalizer, max_rows=0)
 
 
+def run_one(verbalizer, rows, max_new_tokens):
+    return verbalizer.verbalize(rows, Sampling(temperature=0, max_new_tokens=max_new_tokens))[0][0].ids
+
+
 def test_a_failing_prefill_belongs_to_its_own_ticket(verbalizer, monkeypatch):
     batch = VerbalizerBatch(verbalizer)
     real = type(verbalizer).prefill
@@ -215,6 +219,28 @@ def test_a_failing_prefill_belongs_to_its_own_ticket(verbalizer, monkeypatch):
     fine.raise_if_failed()
     with pytest.raises(MemoryError, match="too much"):
         broken.raise_if_failed()
+
+
+def test_memory_that_ends_while_room_is_made_costs_no_row_of_others(verbalizer, monkeypatch):
+    alone = run_one(verbalizer, vectors(1), max_new_tokens=6)
+    batch = VerbalizerBatch(verbalizer)
+    first = batch.submit(vectors(1), Sampling(temperature=0, max_new_tokens=6))
+    batch.advance()
+    late = batch.submit(vectors(3), Sampling(temperature=0, max_new_tokens=6))
+    real, calls = torch.Tensor.new_zeros, []
+
+    def scarce(self, *shape, **options):
+        calls.append(shape)
+        if len(calls) == 4:  # in the middle of the layers
+            raise MemoryError("no room")
+        return real(self, *shape, **options)
+
+    monkeypatch.setattr(torch.Tensor, "new_zeros", scarce)
+    run(batch)
+    with pytest.raises(MemoryError, match="no room"):
+        late.raise_if_failed()
+    first.raise_if_failed()
+    assert first.rollouts(0)[0].ids == alone
 
 
 def test_the_number_of_rows_follows_the_step_budget(verbalizer):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from loupe.engine.nla.request import AnalysisRequest, _cut_chat
 from loupe.engine.nla.sidecar import Role, parse_sidecar
 from loupe.engine.nla.unreliable import content_positions, flags_of, min_position_of, outlier_norms
 from tests.engine.nla.tiny_pairs import GOLDEN, read_sidecar, tiny_tokenizer
@@ -44,6 +47,19 @@ def test_each_message_of_a_chat_knows_the_positions_of_its_content():
     found = content_positions(tokenizer, messages, rendered, ids) or []
     assert [tokenizer.decode(ids[where.start : where.stop]).strip() for where in found] == ["the fox", "ran"]
     assert found[0].start > 0
+
+
+@pytest.mark.parametrize("prefill", [None, "s"])
+def test_a_message_that_says_what_the_template_says_is_found_at_its_own_place(prefill):
+    tokenizer = tiny_tokenizer(bos=False)
+    said = ["user", "  im_start ", "assistant", "s"]
+    roles = ["user", "assistant", "user", "assistant"]
+    messages = tuple({"role": role, "content": text} for role, text in zip(roles, said, strict=True))
+    messages = messages[:3] if prefill else messages
+    cut = _cut_chat(tokenizer, AnalysisRequest(messages=messages, prefill=prefill), reply_follows=False)
+    told = [tokenizer.decode(cut.ids[turn.first : turn.last + 1]).strip() for turn in cut.turns]
+    assert told == [text.strip() for text in said]
+    assert cut.turns[0].first >= 2, "the heading of a message says user too"
 
 
 def test_ids_that_are_not_those_of_the_rendered_text_mark_nothing():
