@@ -7,6 +7,7 @@
     ├── FileTooLarge, UploadQuota       a BodyTooLarge each; UploadBusy, a Conflict
     ├── SignInNeeded, Forbidden
     ├── ConsentMissing                  a pickle is opened only with consent to that very file
+    ├── BadSettingsFile                 the file of settings cannot be read, or names a setting that does not exist
     ├── PublicWithoutGuard              the server refuses to start
     ├── OfflineRefused, HubUnreachable, HubRefused, RevisionNotFound
     ├── ImportRefused                   a file with runs has a mistake in it; `details` has every line
@@ -133,6 +134,12 @@ class ConsentMissing(AppError):
     code = "consent_missing"
 
 
+class BadSettingsFile(AppError):
+    """The file of settings cannot be read, or sets what there is not."""
+
+    code = "bad_settings_file"
+
+
 class PublicWithoutGuard(AppError):
     """A public address was to be bound with neither password nor API key."""
 
@@ -224,6 +231,7 @@ TABLE: dict[type[Exception], Answer] = {
     SignInNeeded: Answer(401, "Sign in first."),
     Forbidden: Answer(403, "This request is not allowed from there."),
     ConsentMissing: Answer(403, "A pickle is opened only with consent that names the file."),
+    BadSettingsFile: Answer(422, "The settings file has a mistake in it."),
     PublicWithoutGuard: Answer(403, "A public address needs a password or an API key."),
     OfflineRefused: Answer(409, "Loupe is set to stay offline."),
     HubUnreachable: Answer(503, "The model hub cannot be reached.", 30),

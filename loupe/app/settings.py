@@ -1,16 +1,19 @@
 """Every knob of the app, in one place: name, default, unit and meaning.
 
-Each setting is read from the environment as LOUPE_<NAME>, or from the command line where `loupe serve` offers it.
-Nothing else in the app reads the environment. `docs/settings.md` is this file printed (`make docs`), and a test
-keeps the two equal, so a description here is the documentation.
+Each setting is read from the environment as LOUPE_<NAME>, else from the settings file (`settings_file.py`), and from
+the command line where `loupe serve` offers it. Nothing else in the app reads the environment. `docs/settings.md` is
+this file printed (`make docs`), and a test keeps the two equal, so a description here is the documentation.
 """
 
+import os
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+from loupe.app.settings_file import file_values
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
@@ -154,6 +157,23 @@ class Settings(BaseSettings):
     hub_token: SecretStr | None = Field(
         default=None, description="Token for gated models; never written to disk or shown."
     )
+    keyring: bool = Field(
+        default=True,
+        description="Keep a hub token that is given on a page in the operating system's keyring, where there is one.",
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        **others: Any,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What is given wins over the environment, and that over the file. Raises BadSettingsFile."""
+        given = init_settings().get("home")
+        written = InitSettingsSource(settings_cls, file_values(given, cls.model_fields))
+        return (init_settings, env_settings, written)
 
     @property
     def is_public(self) -> bool:
@@ -167,16 +187,20 @@ class Settings(BaseSettings):
 
 
 def sources(settings: Settings) -> dict[str, str]:
-    """For each setting where its value comes from: default, environment, or command line."""
-    surroundings = Settings()
-    return {name: _source(name, settings, surroundings) for name in Settings.model_fields}
+    """For each setting where its value comes from: default, file, environment, or command line."""
+    written = file_values(settings.home, Settings.model_fields)
+    in_environment = {name.upper() for name, value in os.environ.items() if value}
+    surroundings = Settings(home=settings.home) if settings.home else Settings()
 
+    def source(name: str) -> str:
+        if name not in settings.model_fields_set:
+            return "default"
+        is_set = f"LOUPE_{name.upper()}" in in_environment
+        if (is_set or name in written) and getattr(settings, name) == getattr(surroundings, name):
+            return "environment" if is_set else "file"
+        return "command line"
 
-def _source(name: str, settings: Settings, surroundings: Settings) -> str:
-    if name not in settings.model_fields_set:
-        return "default"
-    from_there = name in surroundings.model_fields_set and getattr(settings, name) == getattr(surroundings, name)
-    return "environment" if from_there else "command line"
+    return {name: source(name) for name in Settings.model_fields}
 
 
 def starter_folder(settings: Settings) -> Path:
@@ -198,7 +222,9 @@ def as_markdown() -> str:
     lines = [
         "# Settings",
         "",
-        "Generated from `loupe/app/settings.py` by `make docs`; do not edit. Each is an environment variable.",
+        "Generated from `loupe/app/settings.py` by `make docs`; do not edit. Each is an environment variable, or a "
+        "line of `loupe.toml` in the data directory (or of the file that `LOUPE_CONFIG` names): `port = 8001` there is "
+        "`LOUPE_PORT=8001`. The environment wins over the file; a name that no setting has is an error.",
         "",
         "| variable | default | meaning |",
         "|---|---|---|",

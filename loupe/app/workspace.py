@@ -11,7 +11,7 @@ from loupe.app.bridge import Bridge
 from loupe.app.outbound.hub import Hub
 from loupe.app.outbound.hub_datasets import DatasetHub
 from loupe.app.outbound.hub_saes import SaeHub
-from loupe.app.outbound.token import HubToken
+from loupe.app.outbound.token import HubToken, no_keyring, system_keyring
 from loupe.app.services.analysis import Analyses
 from loupe.app.services.backups import Backups
 from loupe.app.services.catalogue import Catalogue
@@ -114,7 +114,9 @@ def _services(settings: Settings, store: Store, safekeeping: Safekeeping | None)
     jobs, engine = Jobs(store, bridge, events), Engine(settings, bridge)
     history = History(engine)
     catalogue = Catalogue(starter_folder(settings), store.data_dir.models)
-    token = HubToken(store.data_dir.path / "hub-token", settings.hub_token)
+    token = HubToken(
+        store.data_dir.path / "hub-token", settings.hub_token, system_keyring if settings.keyring else no_keyring
+    )
     hub = Hub(settings, token)
     downloads = Downloads(settings, hub, store.data_dir.models, jobs)
     groups = Groups(store.library, catalogue, settings.default_pair, lambda: bridge.publish("library"))

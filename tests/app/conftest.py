@@ -39,7 +39,7 @@ def make_settings(tmp_path: Path, starter: Path) -> Callable[..., Settings]:
     """Settings for a data directory and starter of this test, with changes."""
 
     def make(**changes: Any) -> Settings:
-        return Settings(**{"home": tmp_path / "home", "starter_dir": starter, "threads": 1} | changes)
+        return Settings(**{"home": tmp_path / "home", "starter_dir": starter, "threads": 1, "keyring": False} | changes)
 
     return make
 

@@ -1,5 +1,6 @@
 """Models: which there are, what is in memory, what they are made of; adding, loading, certifying, deleting."""
 
+import asyncio
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
@@ -113,15 +114,15 @@ async def token(here: Here) -> Reply[dict[str, Any]]:
 
 @router.put("/hub-token")
 async def write_token(given: Token, here: Here) -> Reply[dict[str, Any]]:
-    """Keep a hub token in a file that only its owner can read, outside of database and backups."""
-    here.hub_token.write(given.token)
+    """Keep a hub token in the keyring, else in a file that only its owner can read; never in database or backups."""
+    await asyncio.to_thread(here.hub_token.write, given.token)
     return Reply(data={"source": here.hub_token.source})
 
 
 @router.delete("/hub-token")
 async def forget_token(here: Here) -> Reply[dict[str, Any]]:
     """Remove the written hub token."""
-    here.hub_token.forget()
+    await asyncio.to_thread(here.hub_token.forget)
     return Reply(data={"source": here.hub_token.source})
 
 

@@ -1,5 +1,7 @@
 """The token for gated repositories: written or removed, never shown."""
 
+import asyncio
+
 from nicegui import ui
 
 from loupe.app.pages.library_html import text
@@ -11,17 +13,19 @@ def ask_token(workspace: Workspace, say: Say) -> None:
     """Write or remove the hub token."""
     token = workspace.hub_token
     with Sheet("Token for gated models") as sheet:
-        about = "It is kept in a file that only the operator's account can read, and is never shown again. Now: "
+        about = (
+            "It is kept in the system's keyring, else in a file for the operator alone; never shown again. Now: "
+        )
         ui.html(f'{about}<b data-testid="token-source">{text(token.source)}</b>.', sanitize=False).classes("soft")
         field = ui.input("Token", password=True).props("outlined dense autocomplete=off data-testid=token-field")
         sheet.place()
 
         async def keep() -> str:
-            token.write(field.value or "")
+            await asyncio.to_thread(token.write, field.value or "")
             return "The hub token is kept."
 
         async def forget() -> None:
-            token.forget()
+            await asyncio.to_thread(token.forget)
             sheet.dialog.close()
             await say("The written hub token is gone.")
 

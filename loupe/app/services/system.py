@@ -19,6 +19,7 @@ from loupe.app.services.engine import Engine, EngineState
 from loupe.app.services.history import History, Sample
 from loupe.app.services.latency import Latencies
 from loupe.app.settings import Settings, sources, starter_folder
+from loupe.app.settings_file import file_path, file_values, tells_secrets
 from loupe.storage.paths import DataDir
 from loupe.storage.store import Store
 
@@ -204,6 +205,7 @@ def checks(settings: Settings) -> list[Check]:
         Check("torch", *_installed("torch", "2.13.0")),
         Check("starter", catalogue.has_starter, str(starter), "Build it with `loupe starter build`."),
         Check("data directory", os.access(home, os.W_OK), str(home), "Make it writable or set LOUPE_HOME."),
+        _settings_file(settings),
         Check("disk", free > 2**30, f"{free / 2**30:.1f} GiB free", "Free at least 1 GiB."),
         Check("memory", memory > 2**30, f"{memory / 2**30:.1f} GiB available", "Close something; 1 GiB is needed."),
         Check(
@@ -213,6 +215,14 @@ def checks(settings: Settings) -> list[Check]:
             "Set LOUPE_PASSWORD or LOUPE_API_KEY, or bind 127.0.0.1.",
         ),
     ]
+
+
+def _settings_file(settings: Settings) -> Check:
+    path, known = file_path(settings.home), Settings.model_fields
+    written = ", ".join(file_values(settings.home, known))
+    found = f"{path}: {written or 'nothing'}" if path.is_file() else f"none at {path}"
+    closed = not tells_secrets(settings.home, known)
+    return Check("settings file", closed, found, f"It holds a secret that others can read: chmod 600 {path}")
 
 
 def _installed(name: str, wanted: str) -> tuple[bool, str, str]:
