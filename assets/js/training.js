@@ -60,7 +60,7 @@ loupe.charts = {
     return {
       animation: false, series,
       grid: { left: 8, right: 16, top: names.size > 1 ? 36 : 12, bottom: 24, containLabel: true },
-      legend: names.size > 1 ? { type: 'scroll', top: 4, data: [...names], textStyle: { color: t.text, fontSize: 11, width: 120, overflow: 'truncate' }, pageTextStyle: { color: t.text }, itemHeight: 8 } : undefined,
+      legend: names.size > 1 ? { type: 'scroll', top: 4, data: [...names], textStyle: { color: t.text, fontSize: 11, width: 150, overflow: 'truncate' }, pageTextStyle: { color: t.text }, itemHeight: 8 } : undefined,
       tooltip: this.tip(t, { trigger: 'axis', axisPointer: { lineStyle: { color: t.soft } }, valueFormatter: (v) => this.short(v) }),
       xAxis: this.axis(t, { type: 'value', name: what.x, nameLocation: 'middle', nameGap: 22, min: 0, max: 'dataMax', splitLine: { show: false } }),
       yAxis: this.axis(t, { type: what.log ? 'log' : 'value', scale: true }),

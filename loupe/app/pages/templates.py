@@ -143,7 +143,7 @@ def _row(each: Template) -> str:
     return (
         f'<tr data-testid="template" data-id="{each.id}"><td>{star}</td><td class="name"><b><bdi>{name}</bdi></b>'
         f'<div class="soft small">{whose}</div></td><td>{html.escape(each.recipe.summary)}</td>'
-        f'<td class="purpose">{html.escape(plain(each.about, 300))}</td><td class="acts">{use} {export} {acts}</td></tr>'
+        f'<td class="purpose">{html.escape(plain(each.about, 300))}</td><td class="acts">{use}{export}{acts}</td></tr>'
     )
 
 

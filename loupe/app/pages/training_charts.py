@@ -143,7 +143,7 @@ def _newest(chart: Chart, curves: Curves, sae: str) -> tuple[int, float] | None:
 
 def _of(chart: Chart, curves: Curves, sae: str, colour: int, rows_per_step: int, of: str) -> list[dict[str, Any]]:
     measured, judged = curves.curves.get(sae, {}), curves.held_out.get(sae, {})
-    name = f"{plain(of, 30)}: {plain(sae, 40)}" if of else plain(sae, 40)
+    name = f"{plain(sae, 40)} · {plain(of, 40)}" if of else plain(sae, 40)
     parts = (
         ("curve", name, measured.get(chart.curve)),
         ("judged", f"{name}, held out" if chart.curve else name, judged.get(chart.judged)),

@@ -6,7 +6,8 @@ are named together with the text, the model and the hook points.
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections import Counter
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -69,7 +70,7 @@ class Recipe(BaseModel):
         from loupe.engine.sae.config import TrainingConfig
         from loupe.engine.sae.plan import TrainingPlan
 
-        runs = tuple(_run(sae, d_model, n_layers, number) for number, sae in enumerate(self.saes))
+        runs = _distinct([_run(sae, d_model, n_layers) for sae in self.saes])
         return TrainingPlan(runs, TrainingConfig.from_dict(dict(self.training)))
 
     @property
@@ -101,7 +102,7 @@ class TrainingRequest(Recipe):
         return Recipe.model_validate(self.model_dump(include=set(Recipe.model_fields)))
 
 
-def _run(sae: SAERequest, d_model: int, n_layers: int, number: int) -> SAERun:
+def _run(sae: SAERequest, d_model: int, n_layers: int) -> SAERun:
     from loupe.engine.models.hooks import HookPoint, Site
     from loupe.engine.sae.config import TRANSCODERS, SAEConfig
     from loupe.engine.sae.plan import SAERun
@@ -120,8 +121,19 @@ def _run(sae: SAERequest, d_model: int, n_layers: int, number: int) -> SAERun:
         if given.setdefault(name, value) != value:
             raise BadOption(f"{name} follows from the hook points and is {value}; got {given[name]}.")
     width = f"{sae.d_sae}-k{sae.options['k']}" if sae.options.get("k") else str(sae.d_sae)
-    name = sae.name or f"{sae.architecture}-{width}-{reads[0]}{f'-{number}' if number else ''}"
+    name = sae.name or f"{sae.architecture}-{width}-{reads[0]}"
     return SAERun(name, SAEConfig.from_dict(given), reads, writes, dict(sae.changes))
+
+
+def _distinct(runs: list[SAERun]) -> tuple[SAERun, ...]:
+    """The same, those that are called alike with a number."""
+    names = Counter(run.name for run in runs)
+    seen: Counter[str] = Counter()
+    found = []
+    for run in runs:
+        seen[run.name] += 1
+        found.append(replace(run, name=f"{run.name}-{seen[run.name]}") if names[run.name] > 1 else run)
+    return tuple(found)
 
 
 def option_rows() -> dict[str, list[dict[str, Any]]]:

@@ -7,6 +7,7 @@ goes on from: so the curves have no gap and no double after any crash.
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +57,7 @@ class TrainingWork:
         rows = await self._rows()
         plan = self.request.plan(lm.d_model, lm.n_layers)
         state = await self._state(plan)
+        plan = _named_as(plan, state)
         await self.store.trainings.rewind(self.id, state.step if state else -1)
         held_out, training_rows = split_rows(rows, self.request)
         watched = await asyncio.wrap_future(
@@ -192,6 +194,14 @@ class TrainingWork:
             card=card.to_dict() if card is not None else None,
         )  # fmt: skip
         return (await self.store.saes.add(new, artefact)).id
+
+
+def _named_as(plan: "TrainingPlan", state: "TrainingState | None") -> "TrainingPlan":
+    """The plan with the SAEs named as in the checkpoint: how unnamed ones are called may have changed since."""
+    if state is None or len(state.plan.runs) != len(plan.runs):
+        return plan
+    runs = tuple(replace(run, name=old.name) for run, old in zip(plan.runs, state.plan.runs, strict=True))
+    return replace(plan, runs=runs)
 
 
 # In a thread or on the device: what needs the engine.
