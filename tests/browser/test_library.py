@@ -70,7 +70,7 @@ def test_a_group_file_is_read_and_what_is_deleted_comes_back(visit: Callable[...
     older.write_text(json.dumps({"model_groups": [{"group_id": "o", "base_model_path": "starter", "models": models}]}))
     page, other = visit().open("/library"), visit().open("/library")
     page.set_input_files("input[type=file]", good)
-    expect(page.get_by_test_id("library-said")).to_contain_text("1 groups and 1 pairs")
+    expect(page.get_by_test_id("library-said")).to_contain_text("1 group and 1 pair")
     expect(other.locator("[data-testid=entry-groups][data-id=from-file]")).to_contain_text("From a file")
     page.set_input_files("input[type=file]", good)
     expect(page.get_by_test_id("add-problem")).to_contain_text("There are already from-file, third")

@@ -12,7 +12,7 @@ from loupe.engine.models.hooks import HookPoint
 from loupe.engine.sae.config import SAEConfig
 from loupe.engine.sae.formats import ModelFacts, write_saelens
 from loupe.engine.sae.sae import SAE
-from tests.app.fake_data_hub import COMMIT, FakeDataHub, serving_data
+from tests.app.fake_data_hub import COMMIT, CONVERTED, FakeDataHub, serving_data
 from tests.browser.conftest import Server, Visitor, served
 
 STORIES = "\n".join(f'{{"story": "The fox ran over hill number {n}.", "n": {n}}}' for n in range(40)).encode()
@@ -31,8 +31,9 @@ def an_sae(folder: Path) -> dict[str, bytes]:
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeDataHub]:
     """It has an SAE and a dataset, and one token may write."""
-    files = an_sae(tmp_path_factory.mktemp("sae")) | {"data/train.jsonl": STORIES, "data/test.jsonl": STORIES[:200]}
-    with serving_data(FakeDataHub({COMMIT: files}, token="may-write")) as serving:
+    parts = {f"default/{split}/0000.jsonl": STORIES for split in ("train", "test")}
+    files = {COMMIT: an_sae(tmp_path_factory.mktemp("sae")), CONVERTED: parts}
+    with serving_data(FakeDataHub(files, token="may-write")) as serving:
         yield serving
 
 

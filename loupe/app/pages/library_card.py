@@ -82,7 +82,7 @@ def density_html(density: Sequence[int]) -> str:
     told = f"{firing:,} latents fire, {never:,} never do; most fire on {_name(max(used, key=lambda p: density[p]))}"
     return (
         f'<figure class="densities" data-testid="sae-density"><figcaption>How often latents fire: share of tokens, '
-        f'latents above each bar</figcaption><div class="scroll"><svg role="img" aria-label="{told}" '
+        f'latents above each bar</figcaption><div class="scroll" tabindex="0"><svg role="img" aria-label="{told}" '
         f'viewBox="0 0 {width} {HEIGHT + 34}" width="{width}" height="{HEIGHT + 34}">{bars}</svg></div></figure>'
     )
 

@@ -108,7 +108,9 @@ class GroupFileTools:
         except REFUSALS as error:
             self._tell(refusal_html(error, PROBLEM))
             return
-        await self.say(f"{len(taken.groups)} groups and {len(taken.pairs)} pairs are in the library.")
+        counts = ((len(taken.groups), "group"), (len(taken.pairs), "pair"))
+        told = " and ".join(f"{count} {noun}{'s' * (count != 1)}" for count, noun in counts)
+        await self.say(f"Taken over: {told}.")
         if taken.problems or taken.unused:
             self._tell(taken_html(taken))
 

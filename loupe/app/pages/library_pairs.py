@@ -89,7 +89,12 @@ def group_entry(workspace: Workspace, group: Group) -> Entry:
         id=group.id,
         name=group.name,
         state=state,
-        facts=tuple(filter(None, (f"base {group.base}", f"{len(group.pairs)} pairs", donors, group.source))),
+        facts=tuple(
+            filter(
+                None,
+                (f"base {group.base}", f"{len(group.pairs)} pair{'s' * (len(group.pairs) != 1)}", donors, group.source),
+            )
+        ),
         chips=tuple(chips) if workspace.groups.default in group.pairs else (),
         about=group.description,
         acts=tuple(acts),

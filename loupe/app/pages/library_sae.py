@@ -18,6 +18,7 @@ from loupe.app.services.live_job import LiveJob
 from loupe.app.services.saes import EVALUATED_ROWS
 from loupe.app.workspace import Workspace
 from loupe.engine.errors import BadOption
+from loupe.storage.errors import NotFound
 from loupe.storage.repos.saes import SaeRecord
 
 MOST_ROWS = 100_000
@@ -48,7 +49,10 @@ class SaePage:
 
     async def draw(self) -> None:
         """Read the record and show it as it is now."""
-        record = self.record = await self.workspace.store.saes.get(self.record.id)
+        try:
+            record = self.record = await self.workspace.store.saes.get(self.record.id)
+        except NotFound:  # removed for good while the page was open
+            return
         gone = record.deleted_at is not None
         chip = '<span class="chip">deleted</span>' if gone else ""
         self.head.set_content(

@@ -8,9 +8,6 @@ A folder of this machine becomes a link under `models/`; a download is a folder 
 import asyncio
 import contextlib
 import logging
-import re
-import shutil
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -23,6 +20,7 @@ from loupe.app.services.catalogue import STARTER, Catalogue, Kind, ModelEntry, i
 from loupe.app.services.engine import Engine
 from loupe.app.services.fit import Fit, dtypes_here, fit_of_folder, fit_of_plan
 from loupe.app.services.groups import Groups
+from loupe.app.services.model_bin import ModelBin
 from loupe.app.services.models import Models
 from loupe.app.settings import Settings
 from loupe.engine.errors import UnknownFormat
@@ -31,9 +29,7 @@ from loupe.storage.store import Store
 
 log = logging.getLogger(__name__)
 
-BIN = ".deleted"
 WATCH_S = 30.0
-_MARK = re.compile(r"^(?P<name>.+)~(?P<at>\d+)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +73,7 @@ class Library:
         self.models = models
         self.hub = hub
         self._purges = purges
+        self._bin = ModelBin(catalogue.models, settings.deleted_models_days)
         self._watching: asyncio.Task | None = None
         self._trees: dict[Path, dict[str, Any]] = {}
 
@@ -146,9 +143,13 @@ class Library:
 
     # Looking.
 
-    async def fit(self, id: str, dtype: str = "auto") -> Fit:
-        """Whether this folder fits the device now. Raises NotFound, UnsafeFile, UnknownFormat, CorruptFile."""
-        return await fit_of_folder(self.engine, self.catalogue.get(id).path, dtype)
+    async def fit(self, id: str, dtype: str = "auto", device: str = "") -> Fit:
+        """Whether this folder fits now where it would go: the device named, else the one chosen for it.
+
+        Raises NotFound, UnsafeFile, UnknownFormat, CorruptFile, BadOption for a device that is none.
+        """
+        entry = self.catalogue.get(id)
+        return await fit_of_folder(self.engine, entry.path, dtype, device or self.models.placed.get(id, ""))
 
     def dtypes(self, id: str) -> dict[str, str]:
         """Every dtype this model may be loaded with, with what this device cannot do said beside it."""
@@ -219,52 +220,22 @@ class Library:
             asked.details = {"dependants": found.to_json()}
             raise asked
         await self.models.unload_folder(entry.path)
-        room = self.catalogue.models / BIN
-        room.mkdir(exist_ok=True)
-        entry.path.rename(room / f"{entry.id}~{time.time_ns() // 1_000_000}")
-        return self.deleted()[0]
+        return self._bin.put(entry)
 
     async def restore(self, id: str) -> ModelEntry:
         """Take a folder back into the list. Raises NotFound, Conflict when its name is taken meanwhile."""
-        found = next((row for row in self.deleted() if row["id"] == id), None)
-        if found is None:
-            raise NotFound(f"There is no deleted model {id!r}.")
-        target = self.catalogue.models / id
-        if target.exists() or target.is_symlink():
-            raise Conflict(f"There is another {id!r} in the library now. Delete that one first.")
-        (self.catalogue.models / BIN / found["folder"]).rename(target)
+        self._bin.take_back(id)
         return self.catalogue.get(id)
 
     def deleted(self) -> list[dict[str, Any]]:
         """What can still be restored, the last deleted first."""
-        room = self.catalogue.models / BIN
-        marked = [(m, path) for path in room.iterdir() if (m := _MARK.match(path.name))] if room.is_dir() else []
-        days = timedelta(days=self.settings.deleted_models_days)
-        rows = []
-        for match, path in sorted(marked, key=lambda one: -int(one[0]["at"])):
-            at = datetime.fromtimestamp(int(match["at"]) / 1000, UTC)
-            size = sum(f.stat().st_size for f in path.glob("*.safetensors"))
-            rows.append(
-                {
-                    "id": match["name"],
-                    "folder": path.name,
-                    "deleted_at": at.isoformat(timespec="seconds"),
-                    "restorable_until": (at + days).isoformat(timespec="seconds"),
-                    "size_bytes": size,
-                    "is_link": path.is_symlink(),
-                }
-            )
-        return rows
+        return self._bin.rows()
 
     async def sweep(self) -> None:
         """Let idle models go, and remove for good what was deleted too long ago."""
         if self.settings.unload_idle_min:
             self.models.drop_idle(self.settings.unload_idle_min)
-        now = datetime.now(UTC)
-        for row in self.deleted():
-            if datetime.fromisoformat(row["restorable_until"]) <= now:
-                await asyncio.to_thread(_remove, self.catalogue.models / BIN / row["folder"])
-                log.info("removed for good", extra={"fields": {"model": row["id"]}})
+        await asyncio.to_thread(self._bin.empty, datetime.now(UTC))
         await self.store.library.purge(timedelta(days=self.settings.deleted_models_days))
         for purge in self._purges:
             await purge(self.settings.deleted_models_days)
@@ -310,13 +281,6 @@ def _check_weights(folder: Path) -> None:
         adapter_weights(folder)
     else:
         weight_files(folder)
-
-
-def _remove(path: Path) -> None:
-    if path.is_symlink():
-        path.unlink()
-    else:
-        shutil.rmtree(path, ignore_errors=True)
 
 
 def _has_sites(node: dict[str, Any]) -> bool:
