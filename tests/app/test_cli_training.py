@@ -26,6 +26,14 @@ def test_from_a_text_file_to_an_sae_folder(loupe: Run, tmp_path: Path) -> None: 
     few = ("--set", "initial_rows=64", "--set", "log_interval=2", "--set", "threshold_rows=64")
     done = ask("train", rows["id"], *small, *few)
     assert done["state"] == "done" and len(done["saes"]) == 1
+    template = ask("templates", "save", done["id"], "--name", "Small")
+    assert template["recipe"]["training"]["steps"] == 4 and template["recipe"]["saes"][0]["d_sae"] == 16
+    again = ask("train", rows["id"], "--template", template["id"], "--set", "checkpoint_interval=2")
+    assert again["request"]["training"]["checkpoint_interval"] == 2
+    saved = ask("checkpoints", "list", again["id"])
+    assert [each["step"] for each in saved] == [4, 2]
+    loaded = ask("checkpoints", "load", again["id"], saved[1]["id"])["saes"]
+    assert [sae["step"] for sae in loaded] == [2]
     card = ask("saes", "evaluate", done["saes"][0], rows["id"], "--rows", 4)
     assert card["tokens"] > 0
     folder = Path(ask("saes", "export", done["saes"][0], tmp_path / "out")["folder"])

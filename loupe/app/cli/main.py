@@ -10,6 +10,7 @@ from loupe.app import logging as app_logging
 from loupe.app.cli import (
     analyze,
     backup,
+    checkpoints,
     convert,
     datasets,
     doctor,
@@ -52,6 +53,7 @@ app.add_typer(groups.groups, name="groups")
 app.add_typer(runs.app, name="runs")
 app.add_typer(datasets.app, name="datasets")
 app.command("train")(train.train)
+app.add_typer(checkpoints.app, name="checkpoints")
 app.add_typer(templates.app, name="templates")
 app.add_typer(saes.app, name="saes")
 app.add_typer(lens.app, name="lens")
