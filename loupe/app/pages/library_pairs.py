@@ -85,6 +85,7 @@ def group_entry(workspace: Workspace, group: Group) -> Entry:
     acts += [("unload", "Unload")] if state == "loaded" else []
     acts += [("delete", "Delete")] if group.source != "shipped with Loupe" else []
     donors = f"{len(group.donors)} donors" if group.donors else ""
+    pairs = f"{len(group.pairs)} pair{'s' * (len(group.pairs) != 1)}"
     return Entry(
         id=group.id,
         name=group.name,
@@ -92,7 +93,7 @@ def group_entry(workspace: Workspace, group: Group) -> Entry:
         facts=tuple(
             filter(
                 None,
-                (f"base {group.base}", f"{len(group.pairs)} pair{'s' * (len(group.pairs) != 1)}", donors, group.source),
+                (f"base {group.base}", pairs, donors, group.source),
             )
         ),
         chips=tuple(chips) if workspace.groups.default in group.pairs else (),
