@@ -8,7 +8,7 @@ this file printed (`make docs`), and a test keeps the two equal, so a descriptio
 import os
 import sys
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
@@ -70,7 +70,11 @@ class Settings(BaseSettings):
     log_format: Literal["text", "json"] = Field(default="text", description="Form of the log on standard error.")
 
     # computing
-    device: str = Field(default="auto", description="Device for models: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`.")
+    device: str = Field(
+        default="auto",
+        description="Where models go: `auto`, `cpu`, `cuda:1`, `mps`, several GPUs (`cuda:0,cuda:1`), or with blocks "
+        "that wait in CPU memory (`cuda:0+cpu`).",
+    )
     dtype: Literal["auto", "fp32", "bf16", "fp16", "int8", "nf4"] = Field(
         default="auto", description="Precision of weights."
     )
@@ -98,7 +102,8 @@ class Settings(BaseSettings):
     )
     tuned_lens_dir: Path | None = Field(
         default=None,
-        description="Folder of fitted tuned lenses, one folder per model named as in the library, such as `starter`.",
+        description="Folder of fitted tuned lenses, one folder per model named as in the library, such as `starter`; "
+        "they come before those fitted here and before the starter's own.",
     )
     preload: bool = Field(default=True, description="Load the starter once the first page can be served.")
 
@@ -168,7 +173,8 @@ class Settings(BaseSettings):
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
-        **others: Any,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """What is given wins over the environment, and that over the file. Raises BadSettingsFile."""
         given = init_settings().get("home")

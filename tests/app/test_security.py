@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -13,7 +14,7 @@ from starlette.testclient import TestClient
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from loupe.app.errors import PublicWithoutGuard, RateLimited
-from loupe.app.security.guard import CONTENT_SECURITY_POLICY, Guard
+from loupe.app.security.guard import CONTENT_SECURITY_POLICY, Guard, path_of
 from loupe.app.security.keys import COOKIE, Sessions, display_name, same
 from loupe.app.security.rates import Buckets, Crowd
 from loupe.app.security.signin import add_sign_in, local_path
@@ -126,6 +127,47 @@ async def test_a_page_without_a_session_leads_to_the_sign_in_page() -> None:
     guard, _ = make(password="open sesame")
     answer = await client(guard).get("/page?run=3")
     assert answer.status_code == 303 and answer.headers["location"] == "/sign-in?next=/page%3Frun%3D3"
+
+
+BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+
+
+@pytest.mark.parametrize("path", ["/page?of=run", "/api/v1/echo?as=csv", "/api/docs", "/api/v1/docs", "/nowhere"])
+async def test_whoever_follows_a_link_signs_in_and_comes_back(path: str) -> None:
+    guard, sessions = make(password="hunter2")
+    answer = await client(guard).get(path, headers=BROWSER)
+    assert answer.status_code == 303 and answer.headers["location"] == f"/sign-in?next={quote(path)}"
+    let_in = await client(guard).get(path, headers=BROWSER | {"Cookie": f"{COOKIE}={sessions.issue('Ada')}"})
+    assert let_in.status_code in (200, 404)
+
+
+@pytest.mark.parametrize("accept", ["*/*", "application/json", ""])
+async def test_a_program_is_told_that_it_must_sign_in_instead_of_being_led_to_a_page(accept: str) -> None:
+    guard, _ = make(password="hunter2")
+    answer = await client(guard).get("/api/v1/echo", headers={"Accept": accept})
+    assert answer.status_code == 401 and answer.json()["error"]["code"] == "sign_in_needed"
+    changed = await client(guard).post("/api/v1/echo", headers=BROWSER)
+    assert changed.status_code == 401, "only what is read can be come back to"
+
+
+async def test_without_a_password_nobody_is_led_to_a_form_that_lets_nobody_in() -> None:
+    guard, _ = make(api_key="right")
+    assert (await client(guard).get("/page", headers=BROWSER)).status_code == 401
+
+
+async def test_below_a_prefix_everything_is_as_it_is_without_one() -> None:
+    guard, sessions = make(password="hunter2", rate_burst=2)
+    transport = httpx.ASGITransport(guard, root_path="/lab/loupe")
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000/lab/loupe") as http:
+        assert (await http.get("/health/live")).status_code == 200
+        page = await http.get("/page", headers=BROWSER)
+        assert page.headers["location"] == "/lab/loupe/sign-in?next=/page"
+        assert (await http.get("/api/v1/echo")).status_code == 401
+        session = {"Cookie": f"{COOKIE}={sessions.issue('Ada')}"}
+        answers = [await http.get("/api/v1/echo", headers=session) for _ in range(3)]
+        assert [each.status_code for each in answers][-1] == 429, "the API has a rate there too"
+    assert path_of({"path": "/lab/loupes", "root_path": "/lab/loupe"}) == "/lab/loupes"
+    assert path_of({"path": "/lab/loupe", "root_path": "/lab/loupe"}) == "/"
 
 
 async def test_a_client_that_asks_too_often_is_told_when_to_come_back() -> None:

@@ -39,6 +39,7 @@ from loupe.app.api.older import surface
 from loupe.app.api.older.surface import is_older
 from loupe.app.api.openapi import error_responses, operation_id, schema_of
 from loupe.app.errors import UNEXPECTED, answer_for, describe
+from loupe.app.security.guard import path_of
 from loupe.app.services.system import version
 from loupe.app.workspace import Workspace
 
@@ -105,8 +106,8 @@ def build_api(workspace: Workspace | None = None, *, paths_allowed: bool = False
 
 
 async def _unknown(request: Request) -> Response:
-    path = request.url.path.rstrip("/")
-    if path.removeprefix(request.scope.get("root_path", "")) == "/api":
+    path = path_of(request.scope).rstrip("/")
+    if path == "/api":
         return RedirectResponse(f"{request.scope.get('root_path', '')}{PREFIX}/docs")
     if answered := _methods_at(request):
         told = f"{request.method} is not answered here. Use {' or '.join(answered)}."
@@ -152,7 +153,7 @@ async def _refused(asked: HTTPConnection, error: Exception, *, status: int | Non
         told = describe(error)
         await asked.close(1013 if told["retryable"] else 1008, told["code"])
         return None
-    if is_older(asked.url.path):
+    if is_older(path_of(asked.scope)):
         unprocessable = isinstance(error, RequestValidationError)
         told = {"detail": describe(error)["message"]}
         return error_response(error, status=422 if unprocessable else status, extra=told)

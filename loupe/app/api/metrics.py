@@ -7,6 +7,7 @@ from fastapi import APIRouter, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from loupe.app.api.context import Here
+from loupe.app.security.guard import path_of
 from loupe.app.services import latency
 from loupe.app.services.metrics import prometheus_text
 
@@ -29,7 +30,7 @@ class Timed:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on."""
-        if scope["type"] != "http" or not scope["path"].startswith("/api/v1/"):
+        if scope["type"] != "http" or not path_of(scope).startswith("/api/v1/"):
             await self.app(scope, receive, send)
             return
         started = time.monotonic()

@@ -5,6 +5,7 @@ owner can read: outside the database in both cases, and so outside of backups an
 LOUPE_HUB_TOKEN is used where no token was written.
 """
 
+import importlib
 import logging
 import os
 from collections.abc import Callable
@@ -41,7 +42,7 @@ class Keyring(Protocol):
 def system_keyring() -> Keyring | None:
     """The operating system's keyring; None without one, or without the library. One that is a plain file is none."""
     try:
-        import keyring
+        keyring = importlib.import_module("keyring")  # an extra
     except ImportError:
         return None
     try:

@@ -81,7 +81,7 @@ class Guard:
             request_id.reset(token)
 
     async def _handle(self, scope: Scope, headers: Headers, receive: Receive, send: Send) -> None:
-        door = Door(send, api=_is_api(scope["path"]))
+        door = Door(send, api=_is_api(path_of(scope)))
         client = _client(scope, headers)
         scope[ALLOWANCE] = lambda: self.buckets.take(client)
         if door.api:
@@ -111,9 +111,8 @@ class Guard:
                 await self._refuse(error, scope)(scope, receive, door.send)
 
     def _refuse(self, error: AppError, scope: Scope) -> Response:
-        wants_page = scope["method"] == "GET" and not _is_api(scope["path"])
-        if isinstance(error, SignInNeeded) and wants_page and self.settings.password:
-            target = scope["path"] + ("?" + scope["query_string"].decode("latin-1") if scope["query_string"] else "")
+        if isinstance(error, SignInNeeded) and self.settings.password and _wants_page(scope):
+            target = path_of(scope) + ("?" + scope["query_string"].decode("latin-1") if scope["query_string"] else "")
             return RedirectResponse(f"{scope.get('root_path', '')}/sign-in?next={quote(target)}", 303)
         return error_response(error)
 
@@ -142,7 +141,7 @@ class Guard:
             return OPERATOR_NAME
         key = _key(headers)
         known = self.keys.owner(key) if key else self.sessions.person(_cookie(headers))
-        if known is None and not _is_open(scope["path"]):
+        if known is None and not _is_open(path_of(scope)):
             raise SignInNeeded("Give the API key as X-API-Key or Bearer token, or sign in at /sign-in.")
         return known or ""
 
@@ -206,13 +205,25 @@ def _counted(receive: Receive, headers: Headers, limit_mb: float, door: Door) ->
 
 def _largest_mb(settings: Settings, scope: Scope) -> float:
     """Files of runs and datasets may be larger than any other body."""
-    path = scope["path"]
+    path = path_of(scope)
     if "/api/v1/uploads/" in path:
         return max(settings.upload_piece_mb, settings.max_body_mb)
     takes_files = path.endswith(("/api/v1/runs/import", "/api/v1/datasets/upload")) or (
         "/_nicegui/client/" in path and "/upload/" in path
     )
     return max(settings.max_import_mb, settings.max_body_mb) if takes_files else settings.max_body_mb
+
+
+def path_of(scope: Scope) -> str:
+    """The path below the prefix that a proxy strips; the server puts that in front again."""
+    path, prefix = scope["path"], scope.get("root_path", "").rstrip("/")
+    return (path[len(prefix) :] or "/") if prefix and f"{path}/".startswith(f"{prefix}/") else path
+
+
+def _wants_page(scope: Scope) -> bool:
+    """Whether somebody follows a link: to a page, or in a browser to the reference, a file or any other answer."""
+    is_read = scope["type"] == "http" and scope["method"] == "GET"
+    return is_read and (not _is_api(path_of(scope)) or "text/html" in Headers(scope=scope).get("accept", ""))
 
 
 def _is_api(path: str) -> bool:
