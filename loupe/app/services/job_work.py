@@ -61,7 +61,7 @@ class JobWork:
         try:
             await self._write()
             await self._end(state)
-        except Exception:
+        except Exception:  # the database may fail in any way; nobody is left who could do something about it
             log.exception("the end of a job could not be written down; the next start will find it interrupted")
 
     async def _worked(self) -> WorkState:
@@ -73,7 +73,7 @@ class JobWork:
             live.result = await live.task
         except (asyncio.CancelledError, FutureCancelled, Cancelled):
             return WorkState.CANCELLED if live.cancelled else WorkState.INTERRUPTED
-        except Exception as error:
+        except Exception as error:  # whatever work raises is how its job ended
             live.error = describe(error)
             if answer_for(error).status >= 500:
                 log.exception("%s failed", live.record.kind, exc_info=error)
@@ -87,7 +87,7 @@ class JobWork:
             self._news.clear()
             try:
                 await self._write()
-            except Exception:
+            except Exception:  # as above; the work itself is well
                 log.exception("progress of a job could not be written down; the job goes on")
             now = time.monotonic()
             if now - self._told_at >= TELL_S and not self._over:

@@ -110,7 +110,7 @@ class Runs:
             for document in documents:
                 made.append(await asyncio.to_thread(self._made, document, kind, file, by))
             records = await self.rows.add(made)
-        except BaseException:
+        except BaseException:  # cancelling included: all runs of a file or none
             for each in made:
                 await self.store.remove(each.artefact.id)
             raise

@@ -137,7 +137,7 @@ class Chain:
             await self.line.older.talks.wait(self.talk)
             if self.talk.state is WorkState.DONE and not self.dropped:
                 self.live = await self._analyse()
-        except Exception as error:
+        except Exception as error:  # whatever it is, whoever waits for the request is told
             self.problem = error
         finally:
             self.done.set()

@@ -85,7 +85,7 @@ class Line:
         try:
             message = _parsed(text)
             self._check_rate()
-        except Exception as error:
+        except Exception as error:  # a client may send anything, and every refusal has its answer
             self._refuse(message, error)
             return
         answering = self._answer(message)
@@ -97,7 +97,7 @@ class Line:
     async def _answer(self, message: Message) -> None:
         try:
             await HANDLERS[message["type"]](self, message)
-        except Exception as error:
+        except Exception as error:  # as above; the socket serves other requests too
             self._refuse(message, error)
 
     def _refuse(self, message: Message, error: Exception) -> None:

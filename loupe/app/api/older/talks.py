@@ -152,8 +152,8 @@ class Talks:
         try:
             for each in wanted:
                 replies.append(await self.here.generations.start(each, author=who.name))
-        except Exception:
-            for reply in replies:  # all or none: a queue that is full takes no half of a request
+        except Exception:  # all or none: a queue that is full takes no half of a request
+            for reply in replies:
                 await self.here.generations.cancel(reply.id)
             raise
         talk = Talk(id, who.owner, model, options, replies, device_of(self.here))

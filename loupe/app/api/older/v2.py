@@ -140,7 +140,7 @@ async def switched(older: Desk, id: str, author: str) -> dict[str, Any]:
     older.broadcast({"type": "group_switch_status", "status": "starting"} | about)
     try:
         model = await older.switch(id, author)
-    except Exception as error:
+    except Exception as error:  # whatever it is, everyone who heard of the beginning hears of the end
         older.broadcast({"type": "group_switch_status", "status": "failed", "error": str(error)} | about)
         raise
     older.broadcast({"type": "group_switch_status", "status": "completed"} | about)

@@ -38,7 +38,7 @@ class Watching:
         self._answered.add(id)
         try:
             yield
-        except Exception:
+        except Exception:  # it was not ended here after all, whatever kept it from that
             self._answered.discard(id)
             raise
 
