@@ -16,7 +16,7 @@ All ways sample with the same options and score every rollout; salience by line 
 in turn). Slow ways may do a part of the work (`share`), scaled up by counts; `seconds` is then the scaled time. The
 limit of a way is its own token-forwards (2 FLOP per weight and token, head included where it runs) at the rate of a
 large matrix product measured in the same process. Wall-clock ratios on a busy machine wander: `cpu_seconds` stands
-beside them.
+beside them. `--out FILE` is rewritten after every process, so that a run that is cut loses one.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import subprocess
 import sys
 import tempfile
@@ -389,21 +390,25 @@ def text_of(folder: Path, model: LanguageModel) -> tuple[int, ...]:
 def in_own_process(way: str, folder: Path, rollouts: int, options: argparse.Namespace, share: float) -> dict[str, Any]:
     command = [sys.executable, __file__, "--way", way, "--pair", str(folder), "--rollouts", str(rollouts)]
     command += ["--new-tokens", str(options.new_tokens), "--share", str(share), "--batch", str(options.batch)]
+    began = time.monotonic()
     done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603 - this very script
+    print(f"{way}, k = {rollouts}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def compare(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
-    """All ways on one pair, and the ratios between them."""
+def compare(folder: Path, options: argparse.Namespace, results: dict[str, Any], keep: Callable[[], None]) -> None:
+    """All ways on one pair, and the ratios between them; `keep` is called whenever there is more."""
     quick = options.quick
-    results: dict[str, Any] = {}
     for rollouts in (1, 8):
         shares = {"one_by_one": (0.25 if quick else 0.125) / rollouts**0.5, "plain": 1.0 if rollouts == 1 else 0.34}
-        ways = {way: in_own_process(way, folder, rollouts, options, shares.get(way, 1.0)) for way in _WAYS}
-        results[f"k={rollouts}"] = {"ways": ways, "ratios": _ratios(ways)}
+        ways = results.setdefault(f"k={rollouts}", {"ways": {}})["ways"]
+        for way in _WAYS:
+            ways[way] = in_own_process(way, folder, rollouts, options, shares.get(way, 1.0))
+            keep()
+        results[f"k={rollouts}"]["ratios"] = _ratios(ways)
     kl = {way: in_own_process(way, folder, 1, options, 0.25) for way in ("kl_loupe", "kl_plain")}
     results["kl"] = {"ways": kl, "ratio": _over(kl, "seconds"), "ratio_cpu": _over(kl, "cpu_seconds")}
-    return results
+    keep()
 
 
 def _over(kl: dict[str, dict[str, Any]], clock: str) -> float:
@@ -431,6 +436,7 @@ def main() -> None:
     parser.add_argument("--pair", type=Path, help="a pair on disk instead of a random one")
     parser.add_argument("--new-tokens", type=int, default=48, help="tokens of every rollout")
     parser.add_argument("--batch", type=int, default=64, help="rows of a plain batch")
+    parser.add_argument("--out", type=Path, help="a file that is rewritten after every process")
     parser.add_argument("--rollouts", type=int, default=1, help=argparse.SUPPRESS)
     parser.add_argument("--share", type=float, default=1.0, help=argparse.SUPPRESS)
     parser.add_argument("--way", help=argparse.SUPPRESS)
@@ -439,12 +445,18 @@ def main() -> None:
         task = load_task(options.pair, options.rollouts, options.new_tokens)
         print(json.dumps(asdict(measure(options.way, task, options.share, options.batch))))
         return
+    results: dict[str, Any] = {"benchmark": "nla", "text_tokens": TEXT_TOKENS, "new_tokens": options.new_tokens}
+    results |= {"threads": torch.get_num_threads(), "plain_batch": options.batch, "load": os.getloadavg(), "pairs": {}}
+
+    def keep() -> None:
+        if options.out:
+            options.out.write_text(json.dumps(results, indent=2))
+
     with tempfile.TemporaryDirectory() as temporary:
         pairs = {str(options.pair): options.pair.resolve()} if options.pair else _pairs(Path(temporary), options.quick)
-        results = {name: compare(folder, options) for name, folder in pairs.items()}
-    head = {"benchmark": "nla", "text_tokens": TEXT_TOKENS, "new_tokens": options.new_tokens}
-    head |= {"threads": torch.get_num_threads(), "plain_batch": options.batch}
-    print(json.dumps(head | {"pairs": results}, indent=2))
+        for name, folder in pairs.items():
+            compare(folder, options, results["pairs"].setdefault(name, {}), keep)
+    print(json.dumps(results, indent=2))
 
 
 def _pairs(folder: Path, quick: bool) -> dict[str, Path]:

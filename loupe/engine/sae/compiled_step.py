@@ -24,7 +24,6 @@ from loupe.engine.sae import compiled
 from loupe.engine.sae.architectures.batch import Batch, StepResult
 from loupe.engine.sae.config import Activation, Architecture, TrainingConfig
 from loupe.engine.sae.sae import SAE
-from loupe.engine.sae.warming import kernels_ready
 from loupe.engine.sae.workers import run_pieces
 
 CHUNK_ROWS = 512
@@ -99,7 +98,6 @@ def compiled_ksparse_step(
     Gradients and errors lie in memory that the next step of this SAE writes to again.
     """
     assert sae.config.k is not None
-    yield from kernels_ready()
     latents = _all_latents(sae)
     seen, y = yield from _prepared(sae, latents.kept, batch)
     if sae.config.activation is Activation.TOPK:

@@ -32,6 +32,7 @@ from loupe.engine.sae.sae import SAE
 from loupe.engine.sae.stream import Drop
 
 LOGIT_ELEMENTS = 1 << 26  # logits of one forward, in numbers
+PRODUCTS = 1 << 30  # multiplications of one forward on a CPU: tens of milliseconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,7 @@ def evaluate(
         )
     sae = sae.to(lm.device)
     tally = _Tally(sae)
-    budget = forward_tokens or max(1, min(2048, LOGIT_ELEMENTS // lm.vocab_size))
+    budget = forward_tokens or _tokens_at_once(lm, sae)
     for ids, real, keep in _batches(rows, drop or Drop(), budget):
         clean, store = _clean(lm, ids, (*reads, *writes))
         yield
@@ -110,6 +111,14 @@ def explained_variance(y: Float[Tensor, "rows d"], rebuilt: Float[Tensor, "rows 
     y, rebuilt = y.double(), rebuilt.double()
     spread = (y - y.mean(0)).square().sum()
     return None if float(spread) == 0 else float(1 - (y - rebuilt).square().sum() / spread)
+
+
+def _tokens_at_once(lm: LanguageModel, sae: SAE) -> int:
+    most = min(2048, LOGIT_ELEMENTS // lm.vocab_size)
+    if lm.device.type == "cpu":
+        weights = sum(weight.numel() for module in (lm.model, sae) for weight in module.parameters())
+        most = min(most, PRODUCTS // weights)
+    return max(1, most)
 
 
 class _Tally:

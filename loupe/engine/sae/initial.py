@@ -21,8 +21,10 @@ from loupe.engine.randomness import seed_of
 from loupe.engine.sae.config import Activation, Centring, TrainingConfig
 from loupe.engine.sae.losses import naive_codes
 from loupe.engine.sae.sae import SAE
+from loupe.engine.sae.scaling import Scales
 
 WEISZFELD_STEPS = 20
+ROWS_AT_ONCE = 1024
 SCALE_ROWS = 1024  # rows the encoder's scale is taken from, at most
 SCALE_PRODUCTS = 1 << 30  # multiplications that may take
 
@@ -33,43 +35,53 @@ def initialise(
     x: Float[Tensor, "rows d_in"],
     y: Float[Tensor, "rows d_out"],
     key: str,
+    scales: Scales,
 ) -> Generator[None, None, None]:
-    """Give an SAE its starting values from scaled rows; random numbers depend on (seed, key) alone."""
-    centre = yield from _centre(training.centring, y)
+    """Give an SAE its starting values from raw rows; random numbers depend on (seed, key) alone.
+
+    There are many rows: they are scaled some at a time, so that no copy of all exists.
+    """
+    centre = yield from _centre(training.centring, y, scales.y)
     _random_directions(sae, training, key)
-    _set_biases(sae, training, x, centre)
+    _set_biases(sae, training, _mean(x) * scales.x, centre)
     yield
     some = max(64, min(SCALE_ROWS, SCALE_PRODUCTS // (sae.d_sae * sae.d_in)))
+    some_x, some_y = x[:some] * scales.x, y[:some] * scales.y
     if sae.config.is_transcoder:
-        _regressed_decoder(sae, training, x[:some], y[:some])
+        _regressed_decoder(sae, training, some_x, some_y)
         yield
-    _scale_encoder(sae, training, x[:some], y[:some])
+    _scale_encoder(sae, training, some_x, some_y)
 
 
-def _centre(centring: Centring, rows: Tensor) -> Generator[None, None, Tensor]:
+def _centre(centring: Centring, rows: Tensor, scale: Tensor) -> Generator[None, None, Tensor]:
     if centring is Centring.ZERO:
         return torch.zeros_like(rows[0])
-    centre = _mean(rows)
+    centre = _mean(rows) * scale
     if centring is Centring.GEOMETRIC_MEDIAN:
         for _ in range(WEISZFELD_STEPS):
-            centre = _nearer(rows, centre)
+            centre = _nearer(rows, scale, centre)
             yield
     return centre
 
 
 @torch.no_grad()
 def _mean(rows: Tensor) -> Tensor:
-    total = sum(
-        (part.sum(0, dtype=torch.float64) for part in rows.split(4096)), rows.new_zeros((), dtype=torch.float64)
-    )
+    total = torch.zeros_like(rows[0], dtype=torch.float64)
+    for part in rows.split(ROWS_AT_ONCE):
+        total += part.sum(0, dtype=torch.float64)
     return (total / len(rows)).to(rows)
 
 
 @torch.no_grad()
-def _nearer(rows: Tensor, centre: Tensor) -> Tensor:
+def _nearer(rows: Tensor, scale: Tensor, centre: Tensor) -> Tensor:
     """One step of Weiszfeld's algorithm."""
-    weights = 1 / (rows - centre).norm(dim=1, keepdim=True).clamp(min=1e-6)
-    return (rows * weights).sum(0) / weights.sum()
+    total, weight = torch.zeros_like(centre), centre.new_zeros(())
+    for part in rows.split(ROWS_AT_ONCE):
+        scaled = part * scale
+        weights = 1 / (scaled - centre).norm(dim=1).clamp(min=1e-6)
+        total += weights @ scaled
+        weight += weights.sum()
+    return total / weight
 
 
 @torch.no_grad()
@@ -85,10 +97,10 @@ def _random_directions(sae: SAE, training: TrainingConfig, key: str) -> None:
 
 
 @torch.no_grad()
-def _set_biases(sae: SAE, training: TrainingConfig, x: Tensor, centre: Tensor) -> None:
+def _set_biases(sae: SAE, training: TrainingConfig, mean: Tensor, centre: Tensor) -> None:
     sae.b_dec.copy_(centre)
     if not sae.config.apply_b_dec_to_input:
-        sae.b_enc.copy_(-(x.mean(0) @ sae.W_enc))
+        sae.b_enc.copy_(-(mean @ sae.W_enc))
     if sae.config.activation is Activation.JUMPRELU:
         assert training.initial_threshold is not None
         sae.threshold.fill_(training.initial_threshold)

@@ -20,7 +20,7 @@ from loupe.engine.errors import BadInput, BadOption
 from loupe.engine.sae.architectures import Batch, StepResult, step_gradients
 from loupe.engine.sae.config import Activation, JumpReLURecipe, SAEConfig, TrainingConfig
 from loupe.engine.sae.controller import L0Controller
-from loupe.engine.sae.initial import initialise
+from loupe.engine.sae.initial import ROWS_AT_ONCE, initialise
 from loupe.engine.sae.kernels import can_be_compiled
 from loupe.engine.sae.measures import Measures, Sums, density_histogram
 from loupe.engine.sae.sae import SAE
@@ -47,7 +47,8 @@ class Learner:
         self.step_number = 0
         self.tokens = 0
         self.scales = Scales(torch.ones(self.sae.d_in, device=device), torch.ones(self.sae.d_out, device=device))
-        self._optimizer = self._new_optimizer()
+        self._moments: dict[str, dict[str, Tensor]] = {}
+        self._optimizer: torch.optim.Adam | None = None
         self._since_fired = torch.zeros(config.d_sae, dtype=torch.int64, device=device)
         self._dead = torch.zeros(0, dtype=torch.int64, device=device)
         self._threshold = torch.zeros(2, dtype=torch.float64, device=device)  # running sum, and its weight
@@ -61,10 +62,8 @@ class Learner:
         _check_rows(x, self.name)
         self.scales = measure_scales(self.config, self.training, x, y)
         yield
-        scaled_x = x * self.scales.x
-        scaled_y = scaled_x if x is y else y * self.scales.y
-        yield from initialise(self.sae, self.training, scaled_x, scaled_y, self.name)
-        self.sums.centre.copy_(scaled_y.mean(0))
+        yield from initialise(self.sae, self.training, x, y, self.name, self.scales)
+        self.sums.centre.copy_(y.mean(0) * self.scales.y)
 
     def step(self, x: Float[Tensor, "rows d_in"], y: Float[Tensor, "rows d_out"]) -> Generator[None, None, None]:
         """One optimiser step on raw rows; yields between pieces. Raises BadInput for values that are not finite."""
@@ -150,12 +149,24 @@ class Learner:
 
     def state(self) -> dict[str, Tensor]:
         """Every tensor that the next step depends on, on the CPU; with `numbers()` it is the whole learner."""
+        copying = self.copying()
+        while True:
+            try:
+                next(copying)
+            except StopIteration as stop:
+                return stop.value
+
+    def copying(self) -> Generator[None, None, dict[str, Tensor]]:
+        """`state()`, one tensor at a time: nobody steps in between, and copying large weights takes a while."""
         tensors = {f"weights.{name}": tensor for name, tensor in self.sae.state_dict().items()}
-        for name, weight in self._by_latent().items():
-            moments = self._optimizer.state.get(weight, {})
+        for name, moments in self._moments.items():
             tensors |= {f"moments.{name}.{key}": value for key, value in moments.items()}
         tensors |= {f"counters.{name}": tensor for name, tensor in self._counters().items()}
-        return {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
+        copies = {}
+        for name, tensor in tensors.items():
+            copies[name] = tensor.detach().to("cpu", copy=True).contiguous()
+            yield
+        return copies
 
     def numbers(self) -> dict[str, Any]:
         """The rest of the state, as plain JSON."""
@@ -173,10 +184,11 @@ class Learner:
         if (found := {name: tuple(value.shape) for name, value in weights.items()}) != shapes:
             raise BadOption(f"The checkpoint of {self.name} holds other shapes: {found}, this SAE has {shapes}.")
         self.sae.load_state_dict(weights)
-        for name, weight in self._by_latent().items():
+        self._optimizer = None
+        for name in self._by_latent():
             moments = {key: tensors.get(f"moments.{name}.{key}") for key in ("step", "exp_avg", "exp_avg_sq")}
             if all(value is not None for value in moments.values()):
-                self._optimizer.state[weight] = {key: self._placed(key, value) for key, value in moments.items()}
+                self._moments[name] = {key: self._placed(key, value) for key, value in moments.items()}
         for name, tensor in self._counters().items():
             if (saved := tensors.get(f"counters.{name}")) is not None:
                 tensor.resize_(saved.shape).copy_(saved)
@@ -209,12 +221,16 @@ class Learner:
             self._stored = {name: w.data.t() if name == "W_enc" else w.data for name, w in named.items()}
         return self._stored
 
-    def _new_optimizer(self) -> torch.optim.Adam:
-        training = self.training
-        assert training.lr is not None and training.beta1 is not None
-        return torch.optim.Adam(
-            list(self._by_latent().values()), lr=training.lr, betas=(training.beta1, training.beta2), fused=True
-        )
+    def _torch_adam(self) -> torch.optim.Adam:
+        """On our moments. Made when first needed: it imports torch's compiler, a second and 70 MiB on a CPU."""
+        if self._optimizer is None:
+            training, weights = self.training, self._by_latent()
+            assert training.lr is not None and training.beta1 is not None
+            betas = (training.beta1, training.beta2)
+            self._optimizer = torch.optim.Adam(list(weights.values()), lr=training.lr, betas=betas, fused=True)
+            for name, weight in weights.items():
+                self._optimizer.state[weight] = self._moments_of(name)
+        return self._optimizer
 
     def _lr(self, step: int) -> float:
         assert self.training.lr is not None
@@ -233,13 +249,13 @@ class Learner:
 
     def _apply_in_slices(self, result: StepResult, y: Tensor) -> Generator[None, None, None]:
         """`_apply` in compiled kernels. Once a weight has moved everything does, even if this is closed."""
+        yield from kernels_ready()
         from loupe.engine.sae.adam import AdamNumbers, CompiledAdam  # brings the compiler, which GPUs need not pay
 
-        yield from kernels_ready()
         training, weights = self.training, self._by_latent()
         assert training.beta1 is not None
         grads = {name: (g.t() if name == "W_enc" else g).contiguous() for name, g in result.grads.items()}
-        moments = {name: self._moments(weight) for name, weight in weights.items()}
+        moments = {name: self._moments_of(name) for name in weights}
         adam = CompiledAdam(weights, grads, moments, "W_dec" if self._has_unit_rows else "")
         norm = yield from adam.norm()
         step, lr = self.step_number + 1, self._lr(self.step_number)
@@ -253,12 +269,13 @@ class Learner:
                 self.sae.threshold.clamp_(min=0)
             self._count(result, y, norm)
 
-    def _moments(self, weight: Tensor) -> dict[str, Tensor]:
-        """Adam's, made when first asked for."""
-        if not self._optimizer.state[weight]:
+    def _moments_of(self, name: str) -> dict[str, Tensor]:
+        """Adam's, by its own names, made when first asked for."""
+        if name not in self._moments:
+            weight = self._by_latent()[name]
             zeros = {"exp_avg": torch.zeros_like(weight), "exp_avg_sq": torch.zeros_like(weight)}
-            self._optimizer.state[weight] = {"step": torch.zeros(()), **zeros}
-        return self._optimizer.state[weight]
+            self._moments[name] = {"step": torch.zeros((), device=self.device), **zeros}
+        return self._moments[name]
 
     @torch.no_grad()
     def _apply(self, result: StepResult, y: Tensor) -> None:
@@ -269,10 +286,11 @@ class Learner:
         norm = self._clip(grads)
         for name, weight in self._by_latent().items():
             weight.grad = grads[name].t() if name == "W_enc" else grads[name]
-        for group in self._optimizer.param_groups:
+        optimizer = self._torch_adam()
+        for group in optimizer.param_groups:
             group["lr"] = self._lr(self.step_number)
-        self._optimizer.step()
-        self._optimizer.zero_grad(set_to_none=True)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
         if self._has_unit_rows:
             self.sae.W_dec.div_(self.sae.W_dec.norm(dim=1, keepdim=True).clamp(min=1e-12))
         if self.config.activation is Activation.JUMPRELU:
@@ -329,7 +347,11 @@ def default_micro_rows(config: SAEConfig, training: TrainingConfig, device: torc
 
 
 def _check_rows(x: Tensor, where: str) -> None:
-    broken = (~torch.isfinite(x)).any(1).nonzero().squeeze(1)
+    is_finite = torch.empty(len(x), dtype=torch.bool, device=x.device)
+    for at in range(0, len(x), ROWS_AT_ONCE):
+        rows = slice(at, at + ROWS_AT_ONCE)
+        is_finite[rows] = torch.isfinite(x[rows]).all(1)
+    broken = (~is_finite).nonzero().squeeze(1)
     if len(broken):
         raise BadInput(
             f"{len(broken)} of {len(x)} activations of {where} hold NaN or infinity, first row {int(broken[0])}. "

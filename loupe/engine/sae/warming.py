@@ -1,15 +1,19 @@
 """The kernels compiled before anybody waits for them: once per installation, in a process beside this one.
 
-Compiling takes seconds and holds the interpreter's lock, so a device thread must not do it between two slices. The
-child runs one small step of every kind; what the compiler made of it lies on disk, from where it loads in moments.
-Where nothing can be written there, the kernels are compiled here after all.
+Compiling takes twenty seconds and holds the interpreter's lock, so a device thread must not do it between two slices.
+The child runs one small step of every kind; what the compiler made of it lies on disk. Each process then needs most of
+a second to import the compiler and to read the first kernel, which a thread beside does. Where nothing can be written
+to disk, the kernels are compiled here after all.
 """
 
 import subprocess
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+import numpy as np
 
 # Not with -m: as `__main__` this would be a second module, whose note that it is the child nobody else sees.
 COMMAND = (sys.executable, "-c", "from loupe.engine.sae.warming import main; main()")
@@ -19,10 +23,16 @@ _state = {"ready": False}
 
 
 def kernels_ready() -> Generator[None, None, None]:
-    """Returns at once where the kernels lie ready; else yields until another process has compiled them."""
-    if _state["ready"] or _on_disk():
-        _state["ready"] = True
+    """Returns at once where the kernels lie ready; else yields until they do. Before it, no caller imports them."""
+    if _state["ready"]:
         return
+    if not (yield from _beside(_on_disk)):
+        yield from _compiled_by_a_child()
+    yield from _beside(_read_one)
+    _state["ready"] = True
+
+
+def _compiled_by_a_child() -> Generator[None, None, None]:
     with subprocess.Popen(COMMAND) as child:  # noqa: S603 - ourselves
         try:
             while child.poll() is None:
@@ -30,11 +40,28 @@ def kernels_ready() -> Generator[None, None, None]:
                 yield
         finally:
             child.kill()
-    _state["ready"] = True
+
+
+def _beside(work: Callable[[], bool]) -> Generator[None, None, bool]:
+    """What `work` returns, from a thread; yields until it is there."""
+    with ThreadPoolExecutor(1, "loupe-kernels") as pool:
+        future = pool.submit(work)
+        while not future.done():
+            time.sleep(PAUSE_S)
+            yield
+        return future.result()
+
+
+def _read_one() -> bool:
+    """A kernel, called on nothing: what the compiler loads with its first one stays."""
+    from loupe.engine.sae import compiled
+
+    compiled.unit_rows(0, 0, np.zeros((0, 1), np.float32))
+    return True
 
 
 def _on_disk() -> bool:
-    """Whether every kernel was compiled since its source changed."""
+    """Whether every kernel was compiled since its source changed; imports the compiler."""
     from loupe.engine.sae import compiled
 
     kernels = [each for each in vars(compiled).values() if hasattr(each, "stats") and not each.__name__.startswith("_")]

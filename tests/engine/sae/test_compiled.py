@@ -1,11 +1,9 @@
 """The compiled step against the torch one, which is tested against the definitions: code, loss and every gradient."""
 
-import sys
-
 import pytest
 import torch
 
-from loupe.engine.sae import adam, compiled_step, warming, workers
+from loupe.engine.sae import adam, compiled_step, workers
 from loupe.engine.sae.adam import AdamNumbers, CompiledAdam
 from loupe.engine.sae.architectures import Batch, ksparse
 from loupe.engine.sae.compiled_step import compiled_ksparse_step
@@ -158,16 +156,3 @@ def test_rounding_to_bf16_chooses_the_same_latents_as_fp32():
     found, _ = run(compiled_ksparse_step(sae, training, Batch(x, x, 64), DEAD[:0]))
     expected, _ = run(ksparse.ksparse_step(sae, training, Batch(x, x, 64), DEAD[:0]))
     assert found.fired.tolist() == expected.fired.tolist()
-
-
-def test_a_job_yields_while_another_process_compiles(monkeypatch):
-    monkeypatch.setattr(warming, "_state", {"ready": False})
-    monkeypatch.setattr(warming, "_on_disk", lambda: False)
-    monkeypatch.setattr(warming, "COMMAND", (sys.executable, "-c", "import time; time.sleep(600)"))
-    monkeypatch.setattr(warming, "PAUSE_S", 0.0)
-    waiting = warming.kernels_ready()
-    next(waiting)
-    waiting.close()  # does not wait for a child that is not done, and leaves none behind
-    monkeypatch.setattr(warming, "COMMAND", (sys.executable, "-c", ""))
-    assert run(warming.kernels_ready())[1] > 0
-    assert run(warming.kernels_ready())[1] == 0

@@ -24,7 +24,7 @@ from tests.storage.faults import ALWAYS, Dying
 LIVES = """
 import json, os, signal, sys
 from pathlib import Path
-import torch, torch._dynamo  # what an optimiser's first step imports, once instead of in each life
+import torch
 from tests.engine.sae.test_killed_training import one_life
 
 torch.set_num_threads(1)

@@ -60,7 +60,9 @@ def started(case: str, x: torch.Tensor, y: torch.Tensor | None = None, **changes
 
     config, training = configs(case, d_in=x.shape[1], d_sae=64)
     sae = SAE(config)
-    run(initialise(sae, replace(training, **changes), x, x if y is None else y, "it"))
+    target = x if y is None else y
+    scales = Scales(torch.ones(x.shape[1]), torch.ones(target.shape[1]))
+    run(initialise(sae, replace(training, **changes), x, target, "it", scales))
     return sae.requires_grad_(False)
 
 

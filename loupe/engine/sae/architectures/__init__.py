@@ -13,6 +13,7 @@ from loupe.engine.sae.architectures.ksparse import ksparse_step
 from loupe.engine.sae.config import TrainingConfig
 from loupe.engine.sae.kernels import can_be_compiled
 from loupe.engine.sae.sae import SAE
+from loupe.engine.sae.warming import kernels_ready
 
 __all__ = ["Batch", "StepResult", "step_gradients"]
 
@@ -29,6 +30,7 @@ def step_gradients(
     `coefficient` is the weight of the sparsity penalty now, `dead` the latents that need reviving.
     """
     if sae.config.is_k_sparse and can_be_compiled(sae.W_enc.t(), sae.b_enc, sae.W_dec, sae.b_dec):
+        yield from kernels_ready()
         from loupe.engine.sae.compiled_step import compiled_ksparse_step  # brings the compiler, for whom it serves
 
         return (yield from compiled_ksparse_step(sae, training, batch, dead))
