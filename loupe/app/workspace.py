@@ -28,6 +28,7 @@ from loupe.app.services.lenses import Lenses
 from loupe.app.services.library import Library
 from loupe.app.services.loads import Loads
 from loupe.app.services.models import Models
+from loupe.app.services.placements import Placements
 from loupe.app.services.runs import Runs
 from loupe.app.services.sae_exchange import SaeExchange
 from loupe.app.services.saes import Saes
@@ -59,6 +60,7 @@ class Workspace:
     generations: Generations
     runs: Runs
     loads: Loads
+    placements: Placements
     library: Library
     uploads: Uploads
     datasets: Datasets
@@ -88,6 +90,7 @@ async def open_workspace(settings: Settings) -> AsyncIterator[Workspace]:
         workspace.bridge.attach()
         await asyncio.to_thread(workspace.downloads.clear)
         await workspace.groups.open()
+        await workspace.placements.open()
         await workspace.datasets.with_stories()
         await workspace.saes.open()
         await workspace.lenses.open()
@@ -120,7 +123,8 @@ def _services(settings: Settings, store: Store, safekeeping: Safekeeping | None)
     hub = Hub(settings, token)
     downloads = Downloads(settings, hub, store.data_dir.models, jobs)
     groups = Groups(store.library, catalogue, settings.default_pair, lambda: bridge.publish("library"))
-    models = Models(settings, engine, catalogue, groups, bridge)
+    placements = Placements(store.library, engine)
+    models = Models(settings, engine, catalogue, groups, bridge, placed=placements.chosen)
     runs = Runs(store, catalogue, bridge, kept_days=settings.deleted_runs_days)
     uploads = Uploads(settings, store)
     saes = Saes(store, engine, catalogue, models, jobs, bridge)
@@ -141,7 +145,8 @@ def _services(settings: Settings, store: Store, safekeeping: Safekeeping | None)
         analyses=Analyses(settings, models, runs, jobs, lenses, bridge, events),
         generations=Generations(settings, models, jobs, bridge, events),
         runs=runs,
-        loads=Loads(jobs, models, catalogue, groups, store.library),
+        loads=Loads(jobs, models, catalogue, groups, store.library, placements),
+        placements=placements,
         library=Library(settings, store, engine, catalogue, groups, models, hub, (datasets.purge, saes.purge)),
         uploads=uploads,
         datasets=datasets,

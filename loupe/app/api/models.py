@@ -19,6 +19,7 @@ from loupe.app.workspace import Workspace
 router = APIRouter(prefix="/models", tags=["models"])
 
 Precision = Annotated[Dtype, Query(description="Precision of the weights.")]
+Device = Annotated[str, Query(max_length=200, description="Where it would go; unset means where it goes now.")]
 Confirm = Annotated[bool, Query(description="Meant, although something depends on it.")]
 SORTABLE = ("id", "kind", "state", "size_bytes", "source", "architecture", "n_layers", "d_model", "layer")
 
@@ -56,6 +57,12 @@ class Precise(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     dtype: Dtype = Field(default="auto", description="Precision of the weights.")
+    device: str = Field(
+        default="",
+        max_length=200,
+        description="Where: `cpu`, `mps`, `cuda:1`, several such as `cuda:0,cuda:1`, or `cuda:0+cpu`, where blocks "
+        "that do not fit wait in CPU memory; `auto` forgets an earlier choice, unset keeps it.",
+    )
 
 
 class Token(BaseModel):
@@ -127,9 +134,11 @@ async def forget_token(here: Here) -> Reply[dict[str, Any]]:
 
 
 @router.get("/{id:path}/fit")
-async def fit(id: str, here: Here, dtype: Precision = "auto") -> Reply[dict[str, Any]]:
-    """Weights at this dtype and room to read 2 000 tokens, against what the device has left."""
-    return Reply(data=(await here.library.fit(id, dtype)).to_json() | {"dtypes": here.library.dtypes(id)})
+async def fit(id: str, here: Here, dtype: Precision = "auto", device: Device = "") -> Reply[dict[str, Any]]:
+    """Weights at this dtype and room to read 2 000 tokens, against what is left: where it would go, and everywhere."""
+    told = (await here.library.fit(id, dtype, device)).to_json()
+    places = await here.placements.fits(here.catalogue.get(id).path, dtype)
+    return Reply(data=told | {"dtypes": here.library.dtypes(id), "devices": places})
 
 
 @router.get("/{id:path}/architecture")
@@ -160,7 +169,7 @@ async def fingerprint(id: str, here: Here) -> Reply[dict[str, str]]:
 @router.post("/{id:path}/load", status_code=202)
 async def load(id: str, how: Precise, here: Here, author: Author) -> Reply[dict[str, Any]]:
     """Bring a base model into memory: a job with visible stages and a test input at its end."""
-    job = await here.loads.load_model(id, how.dtype, author=author)
+    job = await here.loads.load_model(id, how.dtype, device=how.device, author=author)
     return Reply(data=accepted(job, here.loads.estimate(here.catalogue.get(id).size)))
 
 

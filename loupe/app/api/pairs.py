@@ -115,7 +115,7 @@ async def deleted_page(here: Workspace, kind: str, wanted: Wanted) -> Page[dict[
 
 async def begin_load(here: Workspace, id: str, how: Precise, author: str) -> Reply[dict[str, Any]]:
     """Begin to load a pair, and say how long that may take."""
-    job = await here.loads.load_pair(id, how.dtype, author=author)
+    job = await here.loads.load_pair(id, how.dtype, device=how.device, author=author)
     size = sum(here.catalogue.get(folder).size for folder in here.groups.pair(id).folders)
     return Reply(data=accepted(job, here.loads.estimate(size)))
 

@@ -14,6 +14,7 @@ from loupe.app.api.listing import page_from
 from loupe.app.errors import Forbidden
 from loupe.app.services.backups import snapshot_json
 from loupe.app.services.diagnostics import bundle
+from loupe.app.services.placements import devices_held
 
 router = APIRouter(prefix="/system", tags=["system"])
 
@@ -31,7 +32,8 @@ async def overview(here: Here) -> Reply[dict[str, Any]]:
     """Device, memory, disk, versions, queue, latencies."""
     busy = [live.status() for live in here.analyses.live if live.busy]
     loaded = [pair.spec.model.name for pair in here.models.loaded]
-    return Reply(data=here.system.overview() | {"analyses": busy, "loaded": loaded})
+    devices = await devices_held(here.engine)
+    return Reply(data=here.system.overview() | {"analyses": busy, "loaded": loaded, "devices": devices})
 
 
 @router.get("/glance")

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from loupe.app.cli.output import out, print_json
+from loupe.app.services.placements import device_check
 from loupe.app.services.system import checks
 from loupe.app.settings import Settings
 from loupe.storage.lock import read_holder
@@ -16,6 +17,8 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
     """Check installation, starter, data directory and exposure; exit with 1 when something is not well."""
     settings = Settings()
     found = checks(settings)
+    if next(check for check in found if check.name == "torch").found != "not installed":
+        found.append(device_check(settings))
     holder = read_holder(DataDir.create(settings.home))
     server = holder.url if holder else None
     if as_json:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from loupe.app.cli.client import open_client
-from loupe.app.cli.models import Dtype, Json, Search, ended, pages, show, told, watch
+from loupe.app.cli.models import Device, Dtype, Json, Search, ended, pages, show, told, watch
 from loupe.app.cli.output import print_json
 from loupe.app.settings import Settings
 from loupe.engine.errors import CorruptFile
@@ -104,10 +104,10 @@ def _add_common(app: typer.Typer, path: str) -> None:
     """What both nouns can do with one of theirs."""
 
     @app.command("load")
-    def load(id: Id, dtype: Dtype = "auto", as_json: Json = False) -> None:
+    def load(id: Id, dtype: Dtype = "auto", device: Device = "", as_json: Json = False) -> None:
         """Bring it and its base into a server's memory; of a group, its first usable pair."""
         with open_client(Settings()) as client:
-            begun = client.post(f"{path}/{id}/load", {"dtype": dtype})["data"]
+            begun = client.post(f"{path}/{id}/load", {"dtype": dtype, "device": device})["data"]
             job = watch(client, begun["job_id"], f"loading {id}", quiet=as_json)
         ended(job, as_json, id)
 

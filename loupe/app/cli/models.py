@@ -17,6 +17,7 @@ Id = Annotated[str, typer.Argument(help="Id from `loupe models list`.")]
 Repo = Annotated[str, typer.Argument(help="OWNER/NAME on the hub.")]
 Revision = Annotated[str, typer.Option(help="Branch, tag or commit.")]
 Dtype = Annotated[str, typer.Option(help="Precision: auto, fp32, bf16, fp16, int8, nf4.")]
+Device = Annotated[str, typer.Option(help="Where: cpu, mps, cuda:1, cuda:0,cuda:1, cuda:0+cpu; auto forgets a choice.")]
 Search = Annotated[str, typer.Option(help="Words to look for.")]
 COLUMNS = ("id", "kind", "state", "architecture", "n_layers", "d_model", "layer", "size_bytes", "source")
 
@@ -83,10 +84,10 @@ def download(repo: Repo, revision: Revision = "main", as_json: Json = False) -> 
 
 
 @app.command("load")
-def load(id: Id, dtype: Dtype = "auto", as_json: Json = False) -> None:
+def load(id: Id, dtype: Dtype = "auto", device: Device = "", as_json: Json = False) -> None:
     """Bring a model into a server's memory; it must answer a test input before it counts as loaded."""
     with open_client(Settings()) as client:
-        begun = client.post(f"/models/{id}/load", {"dtype": dtype})["data"]
+        begun = client.post(f"/models/{id}/load", {"dtype": dtype, "device": device})["data"]
         job = watch(client, begun["job_id"], f"loading {id}", quiet=as_json)
     ended(job, as_json, id)
 
@@ -118,10 +119,17 @@ def certify(id: Id, dtype: Dtype = "auto", as_json: Json = False) -> None:
 
 
 @app.command("fit")
-def fit(id: Id, dtype: Dtype = "auto", as_json: Json = False) -> None:
-    """Whether it fits the device now."""
+def fit(id: Id, dtype: Dtype = "auto", device: Device = "", as_json: Json = False) -> None:
+    """Whether it fits now, where it would go and on every other device."""
     with open_client(Settings()) as client:
-        told(client.get(f"/models/{id}/fit", dtype=dtype)["data"], as_json)
+        found = client.get(f"/models/{id}/fit", dtype=dtype, device=device)["data"]
+    if as_json:
+        print_json(found)
+        return
+    places = found.pop("devices")
+    told({name: value for name, value in found.items() if name != "dtypes"}, as_json)
+    columns = ("device", "fits", "needed_bytes", "available_bytes", "why_not")
+    show(places, columns, as_json, "")
 
 
 @app.command("architecture")

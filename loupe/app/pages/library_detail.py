@@ -26,6 +26,7 @@ from loupe.app.pages.sheet import text_button
 from loupe.app.pages.states import Way, empty, failed
 from loupe.app.services.catalogue import Kind, ModelEntry
 from loupe.app.services.live_job import LiveJob
+from loupe.app.services.placements import AUTO
 from loupe.app.workspace import Workspace
 from loupe.engine.errors import LoupeError
 from loupe.storage.errors import NotFound as NoSuchRow
@@ -93,7 +94,7 @@ class ModelPage:
             f'<div class="soft" data-testid="stage">{text(stage)}</div>'
         )
         self.load.visible = state == "on disk" and self.entry.kind is Kind.MODEL
-        self.dtype.visible = self.load.visible
+        self.dtype.visible = self.device.visible = self.load.visible
         self.unload.visible = state == "loaded"
 
     def _actions(self) -> None:
@@ -101,6 +102,8 @@ class ModelPage:
         with ui.element("div").classes("actions"):
             self.dtype = ui.select(labels, value="auto", label="Precision", on_change=self._draw_fit)
             self.dtype.props("outlined dense options-dense data-testid=dtype").classes("precision")
+            self.device = ui.select([AUTO], value=AUTO, label="Device", on_change=self._draw_fit)
+            self.device.props("outlined dense options-dense data-testid=load-device").classes("precision")
             self.load = text_button("Load", self._load, "go", "load")
             self.unload = text_button("Unload", self._unload, "quiet", "unload")
             certify = text_button("Certify", self._certify, "quiet", "certify")
@@ -117,7 +120,10 @@ class ModelPage:
 
     async def _load(self) -> None:
         self.problem.clear()
-        self._watch(await self.workspace.loads.load_model(self.entry.id, self.dtype.value, author=visitor()))
+        job = await self.workspace.loads.load_model(
+            self.entry.id, self.dtype.value, device=self.device.value, author=visitor()
+        )
+        self._watch(job)
 
     async def _unload(self) -> None:
         await self.workspace.models.unload_folder(self.entry.path)
@@ -154,6 +160,7 @@ class ModelPage:
         background_tasks.create(end(), name="library-job", context=self.client)
 
     async def _look(self) -> None:
+        await self._draw_devices()
         await self._draw_fit()
         await self._draw_badge()
         try:
@@ -172,11 +179,17 @@ class ModelPage:
         found = await self.workspace.loads.certificate(self.entry.id)
         self.badge.set_content(certificate_html(found, fingerprint))
 
+    async def _draw_devices(self) -> None:
+        """The places of this machine; `auto` is where the settings put what nobody chose a place for."""
+        self.device.set_options([AUTO, *await self.workspace.placements.places()])
+        chosen = self.workspace.placements.chosen.get(self.entry.id, AUTO)
+        self.device.set_value(chosen if chosen in self.device.options else AUTO)
+
     async def _draw_fit(self, _: Any = None) -> None:
+        place = "" if self.device.value == AUTO else self.device.value
         try:
-            self.fit.set_content(
-                fit_html((await self.workspace.library.fit(self.entry.id, self.dtype.value)).to_json())
-            )
+            found = await self.workspace.library.fit(self.entry.id, self.dtype.value, place)
+            self.fit.set_content(fit_html(found.to_json()))
         except (AppError, LoupeError) as error:
             self.fit.set_content(f'<div class="warning">{text(told(error)["message"], 400)}</div>')
 

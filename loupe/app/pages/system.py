@@ -13,6 +13,7 @@ from loupe.app.pages.frame import PATIENCE_S, Problem, frame, workspace_of
 from loupe.app.pages.links import link
 from loupe.app.pages.run_actions import visitor
 from loupe.app.pages.system_jobs import JobsPanel
+from loupe.app.services.placements import devices_held
 from loupe.app.workspace import Workspace
 
 REFRESH_S = 5.0
@@ -68,7 +69,8 @@ class SystemPage:
         here = self.workspace
         device = here.engine.running
         samples = list(here.history.samples) or [here.system.latest()]
-        self.machine.set_content(numbers.machine_html(samples, here.system.held(), here.system.glance()))
+        devices = await devices_held(here.engine)
+        self.machine.set_content(numbers.machine_html(samples, here.system.held(), here.system.glance(), devices))
         self.latency.set_content(numbers.latency_html(here.jobs.latencies.rows()))
         self.slices.set_content(numbers.slices_html(device.stats() if device else None))
 

@@ -9,9 +9,15 @@ from loupe.app.services.history import Sample
 from loupe.app.services.latency import Latency
 
 WIDTH, HEIGHT = 240, 44
+NO_GPU = (
+    '<p class="soft">No CUDA device was found: models cannot be split over GPUs or wait beside one, and int8 and nf4 '
+    "cannot be had.</p>"
+)
 
 
-def machine_html(samples: Sequence[Sample], held: dict[str, Any], glance: dict[str, Any]) -> str:
+def machine_html(
+    samples: Sequence[Sample], held: dict[str, Any], glance: dict[str, Any], devices: Sequence[dict[str, Any]] = ()
+) -> str:
     """What the machine does now, with the last hour of it as lines, and who holds the device's memory."""
     now = samples[-1]
     cards = [
@@ -35,7 +41,7 @@ def machine_html(samples: Sequence[Sample], held: dict[str, Any], glance: dict[s
         used = [a.used_bytes for s in samples for a in s.accelerators if a.index == each.index]
         told = f"{size(each.used_bytes)} of {size(each.total_bytes)}"
         cards.append(_card(f"{each.name}, memory", told, used, each.total_bytes))
-    return f'<div class="cards">{"".join(cards)}</div>{_device_html(held, glance)}'
+    return f'<div class="cards">{"".join(cards)}</div>{_device_html(held, glance)}{devices_html(devices)}'
 
 
 def _busy_card(samples: Sequence[Sample]) -> list[str]:
@@ -54,6 +60,24 @@ def _device_html(held: dict[str, Any], glance: dict[str, Any]) -> str:
         f'<p data-testid="device"><b>{html.escape(glance["device"])}</b> {doing}; {glance["waiting"]} wait, '
         f"{glance['paused']} paused; {limit}.</p>{table}"
     )
+
+
+def devices_html(devices: Sequence[dict[str, Any]]) -> str:
+    """The devices a model can be put on, and what is held there; nothing before the engine is loaded."""
+    if not devices:
+        return ""
+    rows = [
+        (
+            html.escape(device["name"]),
+            html.escape(device["kind"]),
+            f"{size(device['free_bytes'])} of {size(device['total_bytes'])}",
+            html.escape(", ".join(device["holdings"])),
+        )
+        for device in devices
+    ]
+    missing = "" if any(device["name"].startswith("cuda") for device in devices) else NO_GPU
+    table = _table(("Device", "What it is", "Free", "Held by"), rows, right=False)
+    return f'<div data-testid="devices">{table}{missing}</div>'
 
 
 def latency_html(rows: Sequence[Latency]) -> str:

@@ -61,8 +61,11 @@ def _told(nvml: Any, ask: Any) -> Any:
 def _driver() -> Any:
     try:
         nvml = importlib.import_module("pynvml")
+    except ImportError:  # it comes with the cuda extra
+        return None
+    try:
         nvml.nvmlInit()
-    except Exception as error:  # no package, no library, no device: all mean that there is nothing to read
+    except nvml.NVMLError as error:  # no library, no device: there is nothing to read
         log.debug("no NVIDIA driver: %s", error)
         return None
     return nvml

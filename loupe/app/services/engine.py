@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from loupe.app.bridge import Bridge
 from loupe.app.settings import Settings
+from loupe.engine.errors import BadOption
 
 if TYPE_CHECKING:
     from loupe.engine.device import DeviceThread
@@ -75,9 +76,13 @@ def _start(settings: Settings) -> "DeviceThread":
 
     from loupe.engine.device import DeviceThread
     from loupe.engine.memory import MemoryBudget
+    from loupe.engine.models.placement import Placement, devices_here, why_not
 
     torch.set_num_threads(settings.threads or max(1, (os.cpu_count() or 2) - 1))
-    name = device_name(settings.device)
+    placement = Placement.parse(device_name(settings.device))
+    if reason := why_not(placement, devices_here()):
+        raise BadOption(f"LOUPE_DEVICE={settings.device} cannot be had: {reason}.")
+    name = str(placement.home)
     log.info("engine ready", extra={"fields": {"torch": torch.__version__, "device": name}})
     budget = MemoryBudget(name, limit=settings.memory_limit_mb * 2**20)
     return DeviceThread(name, slice_budget_s=settings.slice_budget_ms / 1000, memory=budget)

@@ -1,7 +1,7 @@
 """Whether a model fits: its weights at a dtype and room to work with it, against what the device has left."""
 
 import importlib.util
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,15 +45,23 @@ class Fit:
         return {name: value for name, value in told.items() if value != ""}
 
 
-async def fit_of_folder(engine: Engine, folder: Path, dtype: str) -> Fit:
-    """Of a folder on this machine, from its weight files' headers. Raises UnsafeFile, UnknownFormat, CorruptFile."""
+async def fit_of_folder(engine: Engine, folder: Path, dtype: str, place: str = "") -> Fit:
+    """Of a folder on this machine, from its weight files' headers; `place` is where it would go, unset the engine's own
+    device. Raises UnsafeFile, UnknownFormat, CorruptFile, BadOption for a place that is none."""
     from loupe.engine.models.size import cache_bytes_per_token, folder_size, read_config
 
     device = await engine.device()
     size = folder_size(folder, dtype)
     has_config = (folder / "config.json").is_file()
     per_token = cache_bytes_per_token(read_config(folder)) if has_config else None
-    return _against(device.memory, dtype, size.bytes, per_token, size.exact)
+    budgets, why_not = _of_place(device.memory, place)
+    fit = _against(budgets[0], dtype, size.bytes, per_token, size.exact)
+    if len(budgets) > 1 and dtype in ("int8", "nf4"):
+        why_not = why_not or "a quantised model is loaded onto one device"
+    available, total = (
+        sum(numbers) for numbers in zip(*((b.available(), b.memory().total) for b in budgets), strict=True)
+    )
+    return replace(fit, available_bytes=available, total_bytes=total, why_not=why_not or fit.why_not)
 
 
 async def fit_of_plan(engine: Engine, weight_bytes: int, config: dict[str, Any], dtype: str) -> Fit:
@@ -78,6 +86,18 @@ def dtypes_here(device: str, folder: Path | None = None) -> dict[str, str]:
     if quantised:
         labels |= {name: f"{labels[name]}: {quantised}" for name in ("int8", "nf4")}
     return labels
+
+
+def _of_place(memory: "MemoryBudget", place: str) -> "tuple[list[MemoryBudget], str]":
+    """The budgets of the devices that a place takes from, and why this machine has no such place."""
+    from loupe.engine.models.placement import Placement, devices_here, why_not
+
+    if not place:
+        return [memory], ""
+    placement = Placement.parse(place)
+    if reason := why_not(placement, devices_here()):
+        return [memory], reason
+    return [memory.on(name) for name in (*placement.devices, *(("cpu",) if placement.offload else ()))], ""
 
 
 def _against(budget: "MemoryBudget", dtype: str, weights: int, per_token: int | None, exact: bool) -> Fit:

@@ -16,6 +16,7 @@ from loupe.app.services.jobs import Kind as JobKind
 from loupe.app.services.live_job import LiveJob
 from loupe.app.services.models import Models
 from loupe.app.services.options import AnalysisOptions
+from loupe.app.services.placements import Placements
 from loupe.app.services.system import versions
 from loupe.storage.repos.jobs import NewJob
 from loupe.storage.repos.library import Library as LibraryRows
@@ -30,8 +31,17 @@ CERTIFICATE = "certificate"
 class Loads:
     """Registers the job kinds `load` and `certify` and submits them."""
 
-    def __init__(self, jobs: Jobs, models: Models, catalogue: Catalogue, groups: Groups, rows: LibraryRows) -> None:
+    def __init__(
+        self,
+        jobs: Jobs,
+        models: Models,
+        catalogue: Catalogue,
+        groups: Groups,
+        rows: LibraryRows,
+        placements: Placements,
+    ) -> None:
         self.jobs = jobs
+        self.placements = placements
         self.models = models
         self.catalogue = catalogue
         self.groups = groups
@@ -40,18 +50,26 @@ class Loads:
         jobs.register(JobKind("load", self._load))
         jobs.register(JobKind("certify", self._certify))
 
-    async def load_model(self, id: str, dtype: str = "", *, author: str = "") -> LiveJob:
-        """Bring a base model into memory. Raises NotFound, or Conflict for a part of a pair."""
+    async def load_model(self, id: str, dtype: str = "", *, device: str = "", author: str = "") -> LiveJob:
+        """Bring a base model into memory, onto a device where one is named.
+
+        Raises NotFound, Conflict for a part of a pair or one in use elsewhere, BadOption for a device that is not here.
+        """
         entry = self.catalogue.get(id)
         if entry.kind is not Kind.MODEL:
             raise Conflict(f"{id} is a {entry.kind}: it is loaded with the model it belongs to, as part of a pair.")
+        await self._put([id], device, author)
         return await self.jobs.submit(
             NewJob(kind="load", name=id, request={"model": id, "dtype": dtype}, author=author)
         )
 
-    async def load_pair(self, id: str, dtype: str = "", *, author: str = "") -> LiveJob:
-        """Bring a pair and its base into memory. Raises NotFound, NotReady, Conflict, BadOption."""
+    async def load_pair(self, id: str, dtype: str = "", *, device: str = "", author: str = "") -> LiveJob:
+        """Bring a pair and its base into memory, onto a device where one is named: its base too, unless another place
+        was chosen for that. Raises NotFound, NotReady, Conflict, BadOption."""
         self._spec(id, dtype)
+        pair = self.groups.pair(id)
+        base = [] if pair.model in self.placements.chosen else [pair.model]
+        await self._put([*base, pair.verbalizer, pair.reconstructor], device, author)
         return await self.jobs.submit(NewJob(kind="load", name=id, request={"pair": id, "dtype": dtype}, author=author))
 
     async def certify(self, id: str, dtype: str = "", *, author: str = "") -> LiveJob:
@@ -71,6 +89,16 @@ class Loads:
     def estimate(self, size: int) -> float | None:
         """Seconds a load of so many bytes will take, from the last one; None before anything was loaded."""
         return None if self._rate is None else round(size / self._rate, 1)
+
+    async def _put(self, ids: list[str], device: str, author: str) -> None:
+        """Choose a place for these models; what is in memory elsewhere leaves it. Raises BadOption, Conflict."""
+        if not device:
+            return
+        place = await self.placements.check(device)
+        for id in ids:
+            if self.placements.chosen.get(id, "") != place:
+                await self.models.unload_folder(self.catalogue.get(id).path)
+        await self.placements.choose(ids, place, author=author)
 
     def _spec(self, id: str, dtype: str) -> PairSpec:
         self.groups.pair(id)

@@ -28,6 +28,8 @@ def entry_json(entry: ModelEntry, models: Models) -> dict[str, Any]:
         "base": entry.base,
         "loaded": bool(parts),
         "memory_bytes": sum(part.size for part in parts) or None,
+        "device": models.placed.get(entry.id),
+        "devices": sorted({device for part in parts for device in part.by_device}) or None,
         "users": sum(part.users for part in parts) if parts else None,
         "stage": models.stage if state == "loading" else None,
         "error": models.failures.get(entry.id) if state == "on disk" else None,

@@ -7,7 +7,7 @@ differs, and the base stays; pairs of the same parts are in memory together. New
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -20,12 +20,14 @@ from loupe.app.services.groups import Group, Groups, Pair
 from loupe.app.services.options import AnalysisOptions, GenerationOptions
 from loupe.app.services.pair_spec import spec_of
 from loupe.app.services.parts import LoadedPair, LoadedPart, Parts, joined, looked_at, model_part, parts_of
+from loupe.app.services.placements import placement_of
 from loupe.app.settings import Settings
 from loupe.engine.errors import Cancelled
 
 if TYPE_CHECKING:
     from loupe.engine.device import DeviceThread, JobHandle
     from loupe.engine.models.language_model import LanguageModel
+    from loupe.engine.models.placement import Placement
     from loupe.engine.nla.load_job import LoadJob, LoadPart
 
 log = logging.getLogger(__name__)
@@ -46,8 +48,10 @@ class Models:
         groups: Groups,
         bridge: Bridge,
         clock: Callable[[], float] = time.monotonic,
+        placed: Mapping[str, str] | None = None,
     ) -> None:
         self.settings = settings
+        self.placed = {} if placed is None else placed
         self.engine = engine
         self.catalogue = catalogue
         self.groups = groups
@@ -177,7 +181,7 @@ class Models:
         raise Conflict(f"The group {group.id} has no pair that can be used.")
 
     async def _held(self, spec: PairSpec, submit: Submit | None = None, on_stage: OnStage | None = None) -> LoadedPair:
-        parts = await self._taken(parts_of(self.catalogue, spec), submit, on_stage)
+        parts = await self._taken(parts_of(self.catalogue, spec, self._place), submit, on_stage)
         if spec not in self._pairs:
             try:
                 self._pairs[spec] = await asyncio.to_thread(joined, spec, parts)
@@ -236,7 +240,7 @@ class Models:
         device = await self.engine.device()
         self._at(f"hashing {name}", on_stage)
         sizes = await asyncio.to_thread(looked_at, missing)
-        self.memory.make_room(sum(sizes.values()), wanted, device, name)
+        self.memory.make_room(sizes, wanted, device, name)
         job = LoadJob(missing, self.memory.things(wanted), device=device.device)
         handle = submit(device, job) if submit else device.submit(job, on_event=self._watch(on_stage))
         self._at(f"loading {name}", on_stage)
@@ -256,11 +260,11 @@ class Models:
         self._remember(future.result(), missing)
 
     def _remember(self, things: dict["LoadPart", Any], missing: Sequence["LoadPart"]) -> None:
-        from loupe.engine.nla.load_job import Role, bytes_of
+        from loupe.engine.nla.load_job import Role, bytes_by_place
 
         for part in missing:
             thing = things[part]
-            self.memory.remember(part, thing, bytes_of(thing))
+            self.memory.remember(part, thing, bytes_by_place(thing))
             if part.role is Role.VERBALIZER and (rows := self._batch_rows(part.folder)):
                 thing.batch.max_rows = rows
 
@@ -272,7 +276,10 @@ class Models:
         return next((pair.batch_rows for pair in self.groups.pairs() if pair.verbalizer == name), None)
 
     def _model_part(self, folder: Path, dtype: str) -> "LoadPart":
-        return model_part(self.catalogue, folder, dtype or self.settings.dtype)
+        return model_part(self.catalogue, folder, dtype or self.settings.dtype, self._place)
+
+    def _place(self, folder: Path) -> "Placement | None":
+        return placement_of(self.engine, self.placed.get(self.catalogue.name_of(folder), ""))
 
     def _watch(self, on_stage: OnStage | None) -> Callable[[Any], None]:
         def watch(event: Any) -> None:

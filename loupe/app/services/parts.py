@@ -8,8 +8,8 @@ numbers. Everything here runs on the event loop.
 import gc
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from loupe.engine.errors import OutOfDeviceMemory
 if TYPE_CHECKING:
     from loupe.engine.device import DeviceThread
     from loupe.engine.models.language_model import LanguageModel
+    from loupe.engine.models.placement import Placement
     from loupe.engine.nla.load_job import LoadPart
     from loupe.engine.nla.pair import NLAPair
 
@@ -32,13 +33,18 @@ FREE_SOME = "Unload a model that is not needed, choose a smaller dtype, or use a
 
 @dataclass(slots=True, eq=False)
 class LoadedPart:
-    """One part in memory: what it is, its bytes, how many requests hold it, and when the last one let go."""
+    """One part in memory: what it is, its bytes by device, how many requests hold it, and when the last one let go."""
 
     part: "LoadPart"
     thing: Any
-    size: int
+    by_device: Mapping[str, int]
     users: int = 0
     used_at: float = field(default_factory=time.monotonic)
+
+    @property
+    def size(self) -> int:
+        """Its bytes on all devices."""
+        return sum(self.by_device.values())
 
 
 @dataclass(slots=True, eq=False)
@@ -114,18 +120,28 @@ class Parts:
             part.users -= 1
             part.used_at = self._clock()
 
-    def remember(self, part: "LoadPart", thing: Any, size: int) -> None:
+    def remember(self, part: "LoadPart", thing: Any, by_device: Mapping[str, int]) -> None:
         """A part has arrived in memory."""
-        self._parts[part] = LoadedPart(part, thing, size, used_at=self._clock())
+        self._parts[part] = LoadedPart(part, thing, by_device, used_at=self._clock())
 
-    def make_room(self, needed: int, wanted: Iterable["LoadPart"], device: "DeviceThread", name: str) -> None:
-        """Let go of what nobody holds, longest unused first, until `needed` bytes fit. Raises OutOfDeviceMemory."""
-        limit, stays = self.settings.model_memory_mb * 2**20, set(wanted)
-        idle = [part for part in self.all if not part.users and part.part not in stays]
-        while idle and (needed > device.memory.available() or (limit and self.size + needed > limit)):
-            self.drop(idle.pop(0))
-            gc.collect()
-        device.memory.require(needed, f"Loading {name}", FREE_SOME)
+    def make_room(
+        self, sizes: Mapping["LoadPart", int], wanted: Iterable["LoadPart"], device: "DeviceThread", name: str
+    ) -> None:
+        """Let go of what nobody holds, longest unused first, until parts of these sizes fit where they go.
+
+        Raises OutOfDeviceMemory; for blocks that are spread over devices, loading says so itself.
+        """
+        limit, stays, needed = self.settings.model_memory_mb * 2**20, set(wanted), sum(sizes.values())
+        for places, here in _by_places(sizes, device).items():
+            budgets = [device.memory.on(place) for place in places]
+            idle = [part for part in self._idle(stays) if part.by_device.keys() & {str(b.device) for b in budgets}]
+            while idle and here > sum(budget.available() for budget in budgets):
+                self._drop_now(idle.pop(0))
+            if len(budgets) == 1:
+                budgets[0].require(here, f"Loading {name}", FREE_SOME)
+        idle = self._idle(stays)
+        while limit and idle and self.size + needed > limit:
+            self._drop_now(idle.pop(0))
         if limit and self.size + needed > limit:
             raise OutOfDeviceMemory(
                 f"Loading {name} needs {needed:,} bytes; {self.size:,} of the {limit:,} bytes for models "
@@ -135,6 +151,13 @@ class Parts:
                 available=max(0, limit - self.size),
                 holdings={part.part.owner: part.size for part in self.all},
             )
+
+    def _idle(self, stays: set["LoadPart"]) -> list[LoadedPart]:
+        return [part for part in self.all if not part.users and part.part not in stays]
+
+    def _drop_now(self, part: LoadedPart) -> None:
+        self.drop(part)
+        gc.collect()
 
     def drop_idle(self, minutes: float) -> int:
         """Let go what nobody has used for that long; returns how many."""
@@ -160,26 +183,44 @@ class Parts:
         log.info("let go", extra={"fields": {"part": part.part.owner}})
 
 
-def model_part(catalogue: Catalogue, folder: Path, dtype: str) -> "LoadPart":
+PlaceOf = Callable[[Path], "Placement | None"]
+
+
+def model_part(catalogue: Catalogue, folder: Path, dtype: str, place_of: PlaceOf) -> "LoadPart":
     """A base model as a part."""
     from loupe.engine.nla.load_job import LoadPart, Role
 
     told = "" if dtype == "auto" else f" ({dtype})"
-    return LoadPart(Role.MODEL, folder, f"model {catalogue.name_of(folder)}{told}", dtype)
+    owner = f"model {catalogue.name_of(folder)}{told}"
+    return LoadPart(Role.MODEL, folder, owner, dtype, placement=place_of(folder))
 
 
-def parts_of(catalogue: Catalogue, spec: PairSpec) -> list["LoadPart"]:
-    """What a pair is made of, in the order in which it is loaded."""
+def parts_of(catalogue: Catalogue, spec: PairSpec, place_of: PlaceOf) -> list["LoadPart"]:
+    """What a pair is made of, in the order in which it is loaded. A donor goes where its base is."""
     from loupe.engine.nla.load_job import LoadPart, Role
 
     name = catalogue.name_of
-    parts = [model_part(catalogue, spec.model, spec.dtype)]
+    base = model_part(catalogue, spec.model, spec.dtype, place_of)
+    parts = [base]
     if spec.donor is not None:
-        parts.append(LoadPart(Role.DONOR, spec.donor, f"donor {name(spec.donor)}", spec.dtype, beside=spec.model))
+        donor = LoadPart(Role.DONOR, spec.donor, f"donor {name(spec.donor)}", spec.dtype, beside=spec.model)
+        parts.append(replace(donor, placement=base.placement))
     av, ar = f"verbalizer {name(spec.verbalizer)}", f"reconstructor {name(spec.reconstructor)}"
-    parts.append(LoadPart(Role.VERBALIZER, spec.verbalizer, av, layer=spec.layer))
-    parts.append(LoadPart(Role.RECONSTRUCTOR, spec.reconstructor, ar, beside=spec.verbalizer, layer=spec.layer))
+    there = LoadPart(Role.VERBALIZER, spec.verbalizer, av, layer=spec.layer)
+    parts.append(replace(there, placement=place_of(spec.verbalizer)))
+    there = LoadPart(Role.RECONSTRUCTOR, spec.reconstructor, ar, beside=spec.verbalizer, layer=spec.layer)
+    parts.append(replace(there, placement=place_of(spec.reconstructor)))
     return parts
+
+
+def _by_places(sizes: Mapping["LoadPart", int], device: "DeviceThread") -> dict[tuple[str, ...], int]:
+    """Bytes that go to the same devices together."""
+    found: dict[tuple[str, ...], int] = {}
+    for part, size in sizes.items():
+        placement = part.placement
+        places = placement.devices + (("cpu",) if placement.offload else ()) if placement else (str(device.device),)
+        found[places] = found.get(places, 0) + size
+    return found
 
 
 def looked_at(parts: Sequence["LoadPart"]) -> dict["LoadPart", int]:

@@ -39,7 +39,8 @@ def run_blocks(
     if start == stop:
         return hidden
     window = _window(lm, start, stop)
-    return window(inputs_embeds=hidden, **{"use_cache": False, **inputs}).last_hidden_state
+    out = window(inputs_embeds=hidden, **{"use_cache": False, **inputs}).last_hidden_state
+    return out.to(hidden.device)  # the last of the blocks may be elsewhere
 
 
 class _Zero(nn.Module):

@@ -144,7 +144,7 @@ class LoadJob:
             steps.close()
 
     def _enter(self, part: LoadPart, thing: Any, ctx: JobContext) -> None:
-        for device, size in bytes_by_device(_tensors(thing)).items():
+        for device, size in bytes_by_place(thing).items():
             ctx.memory.on(device).hold(part.owner, size)
 
     def _placement(self, part: LoadPart) -> Placement:
@@ -187,7 +187,12 @@ def pair_of(things: Mapping[LoadPart, Any]) -> NLAPair:
 
 def bytes_of(thing: LanguageModel | Verbalizer | Reconstructor) -> int:
     """Memory of the weights that a loaded part really holds; tensors that are tied count once."""
-    return sum(bytes_by_device(_tensors(thing)).values())
+    return sum(bytes_by_place(thing).values())
+
+
+def bytes_by_place(thing: LanguageModel | Verbalizer | Reconstructor) -> dict[str, int]:
+    """The same, device by device."""
+    return bytes_by_device(_tensors(thing))
 
 
 def _tensors(thing: LanguageModel | Verbalizer | Reconstructor) -> Iterator[torch.Tensor]:
