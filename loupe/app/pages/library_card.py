@@ -38,8 +38,8 @@ def card_html(card: Mapping[str, Any] | None, judged_on: str = "") -> str:
     on = f" of {text(judged_on, 80)}" if judged_on else ""
     counted = f"{card['tokens']:,} held-out tokens{on}; {card['predictions']:,} predictions"
     return (
-        f'<div class="soft small">Measured on {counted}.</div>{_scores_html(card)}{_losses_html(card)}'
-        f"{density_html(card.get('density') or ())}"
+        f'<div class="soft small">Measured on {counted}.</div><div class="card-grid">{_scores_html(card)}'
+        f"<div>{_losses_html(card)}{density_html(card.get('density') or ())}</div></div>"
     )
 
 
