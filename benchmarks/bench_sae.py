@@ -7,10 +7,10 @@
 
 Ways (`sae_ways.py`) take turns, round by round, each in a process of its own; the best round of each counts. Peers live
 in an environment beside ours, `.venv-peers`, made on the first run: they do not go together with what Loupe needs.
-`--out FILE` is rewritten after every process, so that a run that is cut loses one; what would pass `--minutes` is left
-out and named. `tokens_per_cpu_second` counts the processor time of all threads: on a busy machine it is the figure to
-compare. `product` is one bf16 encoder product per step and nothing else, `product_fp32` the same in fp32; every way's
-rate stands beside both.
+`--out FILE` is rewritten after every process, so that a run that is cut loses one; what would pass `--minutes`, and a
+peer that fails, is left out and named. `tokens_per_cpu_second` counts the processor time of all threads: on a busy
+machine it is the figure to compare. `product` is one bf16 encoder product per step and nothing else, `product_fp32` the
+same in fp32; every way's rate stands beside both.
 
 Memory: `memory_of_saelens` compares whole processes at their peak. `own_memory_of_saelens` compares what is above torch
 and the rows, which every way holds: all that a library and its training add, imports included.
@@ -42,6 +42,7 @@ PEERS_PYTHON = ROOT / ".venv-peers" / "bin" / "python"
 PEERS = ("sparsify", "dictionary_learning", "saelens")
 RATED = ("loupe", "product", "product_fp32", *PEERS, "saelens_sparse")
 D, ACTIVE, WARMUP = 256, 24, 3
+FAST = 6  # times as many steps for what takes tenths of a second otherwise
 START_S = 15  # of a process that imports a peer and scores, beside its steps
 CLOCKS = {"tokens_per_second": "", "tokens_per_cpu_second": "_cpu"}
 # nnsight asks for torchvision, which nothing here uses: it, and who asks for it, come without what they ask for.
@@ -89,8 +90,8 @@ class Bench:
         self.found: dict[str, Any] = head | {"threads": options.threads, "load": os.getloadavg(), "left_out": []}
         self.found["d_sae"] = {str(size): {"ways": {}} for size in options.d_sae}
 
-    def run(self, way: str, d_sae: int, **numbers: Any) -> dict[str, Any]:
-        """One way in a process of its own; `numbers` are its further arguments."""
+    def run(self, way: str, d_sae: int, **numbers: Any) -> dict[str, Any] | None:
+        """One way in a process of its own; `numbers` are its further arguments. None: a peer that failed."""
         python = PEERS_PYTHON if way.startswith(PEERS) else sys.executable
         command = [str(python), str(Path(__file__).with_name("sae_ways.py")), way, "--d-sae", str(d_sae)]
         command += ["--rows", str(self.folder / "rows.npy"), "--held-out", str(self.folder / "held_out.npy")]
@@ -100,8 +101,11 @@ class Bench:
         environment = os.environ | quiet | {"PYTHONPATH": "" if way.startswith(PEERS) else str(ROOT)}
         began = time.monotonic()
         done = subprocess.run(command, env=environment, capture_output=True, text=True)  # noqa: S603 - our own
-        if done.returncode:
+        if done.returncode and not way.startswith(PEERS):
             raise SystemExit(f"{way} failed:\n{done.stderr[-3000:]}")
+        if done.returncode:
+            self.found["left_out"].append(f"{way} at {d_sae} failed: {done.stderr[-500:]}")
+            return None
         print(f"{way} at {d_sae}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
         return json.loads(done.stdout.splitlines()[-1])
 
@@ -114,15 +118,18 @@ class Bench:
         """Every way once; the best rounds stay."""
         found = self.found["d_sae"][str(d_sae)]
         for way in RATED:
-            numbers = {"steps": self.options.steps + WARMUP, "warmup": WARMUP, "batch": self.options.batch}
-            measured = self.run(way, d_sae, **numbers)
+            steps = self.options.steps * (1 if way.startswith(PEERS) else FAST) + WARMUP
+            measured = self.run(way, d_sae, steps=steps, warmup=WARMUP, batch=self.options.batch)
+            if measured is None:
+                continue
             del measured["scores"]
             kept = found["ways"].setdefault(way, measured)
             for clock in CLOCKS:
                 kept[clock] = max(kept[clock], measured[clock])
             kept["peak_mib"] = max(kept["peak_mib"], measured["peak_mib"])
             self.keep()
-        found["ratios"] = ratios(found["ways"])
+        if any(way in PEERS for way in found["ways"]):
+            found["ratios"] = ratios(found["ways"])
         self.keep()
 
     def quality(self, d_sae: int) -> None:
@@ -131,12 +138,13 @@ class Bench:
         batch = min(self.options.batch, 512 if d_sae > 4096 else 4096)
         at = sorted({0, *(steps * part // 10 for part in range(1, 11))})
         curves: dict[str, Any] = {}
-        for way in ("loupe", *PEERS):
+        for way in [way for way in ("loupe", *PEERS) if way in found["ways"]]:
             seconds = START_S + steps * batch / found["ways"][way]["tokens_per_second"]
             if time.monotonic() + seconds > self.deadline:
                 self.found["left_out"].append(f"explained variance of {way} at {d_sae}: about {seconds:.0f} s")
                 continue
-            curves[way] = self.run(way, d_sae, steps=steps, warmup=0, batch=batch, score_at=at)
+            measured = self.run(way, d_sae, steps=steps, warmup=0, batch=batch, score_at=at)
+            curves |= {way: measured} if measured else {}
             if "loupe" in curves and len(curves) > 1:
                 found["quality"] = {"steps": steps, "batch": batch, **compared(curves)}
             self.keep()
@@ -154,10 +162,11 @@ def ratios(ways: dict[str, dict[str, Any]]) -> dict[str, Any]:
             limit = ways[product][clock]
             shares = {way: round(ways[way][clock] / limit, 3) for way in ("loupe", *peers)}
             found[f"of_{product}{suffix}"] = shares
-    ours, theirs = ways["loupe"], ways["saelens"]
-    found["memory_of_saelens"] = round(ours["peak_mib"] / theirs["peak_mib"], 3)
-    own = [way["peak_mib"] - way["with_rows_mib"] for way in (ours, theirs)]
-    found["own_memory_of_saelens"] = round(own[0] / own[1], 3)
+    if theirs := ways.get("saelens"):
+        ours = ways["loupe"]
+        found["memory_of_saelens"] = round(ours["peak_mib"] / theirs["peak_mib"], 3)
+        own = [way["peak_mib"] - way["with_rows_mib"] for way in (ours, theirs)]
+        found["own_memory_of_saelens"] = round(own[0] / own[1], 3)
     return found
 
 
@@ -185,7 +194,9 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="one small SAE, small batches, fewer rows")
     parser.add_argument("--d-sae", type=int, nargs="*", help="default: 2048 8192")
     parser.add_argument("--batch", type=int, help="default: 4096")
-    parser.add_argument("--steps", type=int, default=10, help="timed steps of a round")
+    parser.add_argument(
+        "--steps", type=int, default=10, help=f"timed steps of a round; {FAST} times as many for what is fast"
+    )
     parser.add_argument("--rounds", type=int, help="default: 2")
     parser.add_argument("--quality-steps", type=int, help="default: 1000")
     parser.add_argument("--no-quality", action="store_true", help="rates and memory alone")
