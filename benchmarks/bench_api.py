@@ -6,6 +6,7 @@ event loop; the clients run in a process of their own, so that they do not slow 
 - `first_explanation`: from sending a request to the first explained position, one request at a time, warm
 - `calls`: answers that need no device work, idle and while analysing, with watchers connected
 - `events`: from the moment an event was made to its arrival at each watcher
+- `browsers`: pages that are open beside all this, each on the socket that a browser would hold; what they were sent
 - `load`: C clients that each want N analyses, with a bound on the queue; every accepted one must end, every refused one
   must say when to come back, and the results must be those that one client gets alone
 - `loop_lag`: how late the event loop runs what is due
@@ -16,16 +17,21 @@ import asyncio
 import json
 import math
 import os
+import re
 import sys
 import tempfile
 import time
+import uuid
+from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 WORDS = ["fox", "lantern", "river", "crow", "basket", "mill", "letter", "boat", "garden", "stone"]
 CALLS = ("/health", "/runs?limit=20", "/models", "/analyses", "/system", "/jobs?limit=20")
+PAGES = ("/system", "/", "/history", "/library")
 PROBE_S = 0.005
 
 
@@ -125,12 +131,21 @@ async def clients(port: int, options: argparse.Namespace) -> None:
         alone = [await outcome(http, await asked(http, text(n))) for n in range(options.same)]
         delays: list[float] = []
         watchers = [asyncio.create_task(watch(port, n, delays)) for n in range(options.watchers)]
-        await asyncio.sleep(1)
+        sent: Counter[str] = Counter()
+        open_pages = [asyncio.create_task(browse(port, PAGES[n % len(PAGES)], sent)) for n in range(options.browsers)]
+        while sent["pages"] < options.browsers:
+            failed = next((page for page in open_pages if page.done()), None)
+            if failed is not None:
+                failed.result()
+                raise RuntimeError("a page lost its socket before it was shown")
+            await asyncio.sleep(0.1)
         tell("load", await load(http, options, alone))
         tell("events", spread(delays))
-        for watcher in watchers:
+        lost = sum(page.done() for page in open_pages)
+        tell("browsers", {**sent, "lost": lost})
+        for watcher in (*watchers, *open_pages):
             watcher.cancel()
-        await asyncio.gather(*watchers, return_exceptions=True)
+        await asyncio.gather(*watchers, *open_pages, return_exceptions=True)
 
 
 def tell(name: str, value: Any) -> None:
@@ -221,6 +236,32 @@ async def watch_sse(port: int, delays: list[float]) -> None:
                 delays.append(age(json.loads(line[6:])["timestamp"]))
 
 
+async def browse(port: int, path: str, sent: "Counter[str]") -> None:
+    """Hold a page open as a browser does: its HTML, then its socket, pings answered, updates counted."""
+    import httpx
+    from websockets.asyncio.client import connect
+
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=120, trust_env=False) as http:
+        page = await http.get(path, headers={"Accept": "text/html"})
+        cookies = "; ".join(f"{name}={value}" for name, value in http.cookies.items())
+    found = re.search(r"query: (\{[^}]*\})", page.text)
+    assert page.status_code == 200 and found, (path, page.status_code)
+    named = {"document_id": str(uuid.uuid4()), "tab_id": str(uuid.uuid4()), "implicit_handshake": "true"}
+    query = urlencode(json.loads(found[1]) | named | {"EIO": "4", "transport": "websocket"})
+    address = f"ws://127.0.0.1:{port}/_nicegui_ws/socket.io/?{query}"
+    async with connect(address, additional_headers={"Cookie": cookies}, max_size=None) as socket:
+        await socket.recv()
+        await socket.send("40")
+        async for message in socket:
+            assert not str(message).startswith("44"), f"{path} refuses its socket: {message}"
+            if message == "2":
+                await socket.send("3")
+                continue
+            sent["pages"] += str(message).startswith("40")
+            sent["messages"] += 1
+            sent["bytes"] += len(message)
+
+
 def age(timestamp: str) -> float:
     """Seconds since an event was made: both clocks are this machine's, the event's is cut to milliseconds."""
     return max(0.0, time.time() - datetime.fromisoformat(timestamp).timestamp())
@@ -279,7 +320,8 @@ def main() -> None:
     parser.add_argument("--each", type=int, default=4, help="analyses that each client wants")
     parser.add_argument("--queue", type=int, default=100, help="bound of the queue")
     parser.add_argument("--same", type=int, default=20, help="different texts, each also analysed alone")
-    parser.add_argument("--watchers", type=int, default=20)
+    parser.add_argument("--watchers", type=int, default=20, help="programs that follow the event stream")
+    parser.add_argument("--browsers", type=int, default=20, help="open pages")
     parser.add_argument("--repeats", type=int, default=20)
     parser.add_argument("--drive", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()

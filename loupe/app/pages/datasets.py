@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import FastAPI
 from fastapi import Query as Asked
-from nicegui import events, ui
+from nicegui import ui
 
 from loupe.app.pages.dataset_hub_form import HubForm
 from loupe.app.pages.dataset_view import DatasetView
@@ -14,6 +14,7 @@ from loupe.app.pages.frame import PATIENCE_S, Problem, frame, workspace_of
 from loupe.app.pages.links import address, link
 from loupe.app.pages.refusals import REFUSALS, refusal_html
 from loupe.app.pages.run_actions import visitor
+from loupe.app.pages.upload_button import upload_button
 from loupe.app.plain import file_label, plain
 from loupe.app.services.dataset_request import DatasetRequest
 from loupe.app.services.live_job import LiveJob
@@ -131,20 +132,8 @@ class DatasetsPage:
             with ui.element("div").classes("actions"):
                 make = ui.button("Make it from this text", on_click=self._paste, color=None).classes("go")
                 make.props("unelevated no-caps data-testid=dataset-make")
-                self._upload_button()
-
-    def _upload_button(self) -> None:
-        limit = int(self.workspace.settings.max_import_mb * 2**20)
-        upload = ui.upload(on_upload=self._take, auto_upload=True, max_file_size=limit, on_rejected=self._too_large)
-        upload.props("data-testid=dataset-file").classes("unseen").style("visibility: hidden")
-        button = ui.button("Or from a file", icon="upload_file", color=None).classes("quiet")
-        button.props('flat no-caps data-testid=dataset-upload title="txt, jsonl, json, csv, tsv or parquet"')
-        button.on("click", js_handler=f"() => getElement({upload.id}).pickFiles()")
-        self.upload = upload
-
-    def _too_large(self) -> None:
-        limit = self.workspace.settings.max_import_mb
-        self._fail(f"This file is larger than {limit:g} MiB. Larger ones: loupe datasets add FILE")
+                title = "txt, jsonl, json, csv, tsv or parquet; a large one goes on after a break"
+                upload_button("Or from a file", "dataset", title=title, arrived=self._take, refused=self._fail)
 
     def _asked(self, **more: Any) -> DatasetRequest:
         wanted = {"name": self.name.value or "", "split": self.split.value, "column": self.column.value or None}
@@ -156,13 +145,10 @@ class DatasetsPage:
 
         await self._make(make)
 
-    async def _take(self, event: events.UploadEventArguments) -> None:
-        self.upload.reset()
-
+    async def _take(self, upload: str, file: str) -> None:
         async def make() -> LiveJob:
-            name = self.name.value or file_label(event.file.name)
-            body = event.file.iterate()
-            return await self.workspace.datasets.upload(self._asked(name=name), event.file.name, body, author=visitor())
+            asked = self._asked(name=self.name.value or file_label(file), upload=upload)
+            return await self.workspace.datasets.create(asked, author=visitor())
 
         await self._make(make)
 

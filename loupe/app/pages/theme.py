@@ -9,7 +9,7 @@ from loupe.app.settings import assets_folder
 
 ASSETS_URL = "/assets"
 STYLES = ("loupe", "reading", "runs", "system", "library", "training")
-SCRIPTS = ("loupe", "strip", "compare", "training")
+SCRIPTS = ("loupe", "strip", "compare", "training", "upload")
 
 
 def palette(theme: str) -> dict[str, str]:
