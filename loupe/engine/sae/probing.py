@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from loupe.engine.errors import BadInput, BadOption
@@ -70,8 +70,9 @@ def probe_concepts(
         if int((labels & is_scored).sum()) >= least and int((labels & chosen_on).sum()) >= least
     ]
     ranking = _ranked(acts, d_sae, [concepts[name] for name in names], chosen_on)
+    code = _by_latent(acts, d_sae)
     return tuple(
-        _score(acts, name, concepts[name], is_scored, candidates[: max(k, CANDIDATES)].tolist(), k)
+        _score(code, name, concepts[name], is_scored, candidates[: max(k, CANDIDATES)].tolist(), k)
         for name, candidates in zip(names, ranking, strict=True)
     )
 
@@ -99,19 +100,39 @@ def _ranked(acts: SparseActs, d_sae: int, concepts: Sequence[Tensor], chosen_on:
     return [column.argsort(descending=True) for column in f1.t()]
 
 
-def _columns(acts: SparseActs, features: Sequence[int]) -> Float[Tensor, "tokens k"]:
+class _ByLatent(NamedTuple):
+    """A code sorted by latent: where latent i fires is `tokens[starts[i]:starts[i + 1]]`, and how much, `values`."""
+
+    rows: int
+    tokens: Int[Tensor, " active"]
+    values: Float[Tensor, " active"]
+    starts: list[int]
+
+
+def _by_latent(acts: SparseActs, d_sae: int) -> _ByLatent:
+    tokens, slots = (acts.values > 0).nonzero(as_tuple=True)
+    latents = acts.indices[tokens, slots]
+    order = latents.argsort(stable=True)
+    ends = torch.bincount(latents, minlength=d_sae).cumsum(0).tolist()
+    return _ByLatent(len(acts.values), tokens[order], acts.values[tokens, slots][order], [0, *ends])
+
+
+def _columns(code: _ByLatent, features: Sequence[int]) -> Float[Tensor, "tokens k"]:
     """The activation of a few features on every token."""
-    hits = [(acts.values * (acts.indices == feature)).sum(1) for feature in features]
-    return torch.stack(hits, dim=1)
+    columns = torch.zeros(len(features), code.rows)
+    for column, feature in zip(columns, features, strict=True):
+        fires = slice(code.starts[feature], code.starts[feature + 1])
+        column[code.tokens[fires]] = code.values[fires]
+    return columns.t()
 
 
 def _score(
-    acts: SparseActs, name: str, labels: Tensor, is_scored: Tensor, candidates: list[int], k: int
+    code: _ByLatent, name: str, labels: Tensor, is_scored: Tensor, candidates: list[int], k: int
 ) -> ConceptScore:
     if k == 1:
-        features, scores, threshold = _best_single(acts, labels, ~is_scored, candidates)
+        features, scores, threshold = _best_single(code, labels, ~is_scored, candidates)
     else:
-        features, scores, threshold = _probe(acts, labels, ~is_scored, candidates, k)
+        features, scores, threshold = _probe(code, labels, ~is_scored, candidates, k)
     f1, precision, recall = f1_score(scores[is_scored] > threshold, labels[is_scored])
     positives, scored = int(labels[is_scored].sum()), int(is_scored.sum())
     chance = 2 * positives / (scored + positives)
@@ -119,15 +140,15 @@ def _score(
 
 
 def _best_single(
-    acts: SparseActs, labels: Tensor, chosen_on: Tensor, candidates: list[int]
+    code: _ByLatent, labels: Tensor, chosen_on: Tensor, candidates: list[int]
 ) -> tuple[list[int], Tensor, float]:
-    columns = _columns(acts, candidates)
-    found = [_best_threshold(column[chosen_on], labels[chosen_on]) for column in columns.t()]
+    columns = _columns(code, candidates)
+    found = [best_threshold(column[chosen_on], labels[chosen_on]) for column in columns.t()]
     best = max(range(len(candidates)), key=lambda index: found[index][0])
     return [candidates[best]], columns[:, best], found[best][1]
 
 
-def _best_threshold(scores: Float[Tensor, " tokens"], labels: Bool[Tensor, " tokens"]) -> tuple[float, float]:
+def best_threshold(scores: Float[Tensor, " tokens"], labels: Bool[Tensor, " tokens"]) -> tuple[float, float]:
     """(F1, threshold): where "above the threshold" agrees best with the labels; never below 0."""
     positive = scores > 0
     ordered, order = scores[positive].sort(descending=True)
@@ -143,16 +164,16 @@ def _best_threshold(scores: Float[Tensor, " tokens"], labels: Bool[Tensor, " tok
 
 
 def _probe(
-    acts: SparseActs, labels: Tensor, chosen_on: Tensor, candidates: list[int], k: int
+    code: _ByLatent, labels: Tensor, chosen_on: Tensor, candidates: list[int], k: int
 ) -> tuple[list[int], Tensor, float]:
-    columns = _columns(acts, candidates)
+    columns = _columns(code, candidates)
     inside, outside = columns[chosen_on & labels], columns[chosen_on & ~labels]
     spread = columns[chosen_on].std(0).clamp(min=1e-6)
     order = ((inside.mean(0) - outside.mean(0)).abs() / spread).argsort(descending=True)[:k]
     x = torch.cat([columns[:, order] / spread[order], torch.ones(len(columns), 1)], dim=1).double()
     weights = _logistic(x[chosen_on], labels[chosen_on].double())
     probability = torch.sigmoid(x @ weights).float()
-    _, threshold = _best_threshold(probability[chosen_on], labels[chosen_on])
+    _, threshold = best_threshold(probability[chosen_on], labels[chosen_on])
     return [candidates[index] for index in order.tolist()], probability, threshold
 
 

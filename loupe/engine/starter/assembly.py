@@ -23,13 +23,14 @@ if TYPE_CHECKING:
 SHIPPED = {
     "model": "language_model",
     "lens": "lens",
+    "saes": "saes",
     "nla/av": "second_improvement",
     "nla/ar": "adapted_reconstructor",
     "nla/ar2": "adapted_second_reconstructor",
 }
 SAMPLES = ("storm_at_sea", "handing_over", "story_of_a_skill")
 SAMPLE_SEED = TEST_SEED + 500_000
-SIZE_LIMIT = 20 * 2**20
+SIZE_LIMIT = 30 * 2**20
 
 
 def assemble(
@@ -50,7 +51,7 @@ def assemble(
 
     def report(step: str) -> None:
         steps.append(step)
-        on_progress(StageProgress(f"assembly: {step}", len(steps), 7, {}))
+        on_progress(StageProgress(f"assembly: {step}", len(steps), 8, {}))
 
     scores = score_starter(aside, sizes, report)
     (aside / "scores.json").write_text(json.dumps(scores, indent=1), encoding="utf-8")

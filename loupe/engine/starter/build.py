@@ -1,6 +1,7 @@
 """`loupe starter build`: from a seed to `assets/starter`, in stages that survive being killed.
 
-    tokenizer -> binding_model -> language_model -> lens -> examples -> (verbalizer | reconstructors)
+    tokenizer -> binding_model -> language_model -> lens -> examples
+              -> (verbalizer, saes | reconstructors)
               -> refinement -> second_refinement -> third_refinement -> improvement
               -> samples -> adapted reconstructors -> second_improvement -> assembly
 
@@ -29,6 +30,8 @@ from loupe.engine.nla.training.verbalizer import VerbalizerRecipe
 from loupe.engine.starter import lens_stage, nla_stages, stages
 from loupe.engine.starter.assembly import assemble
 from loupe.engine.starter.language_model import LanguageModelRecipe, SettlingRecipe
+from loupe.engine.starter.saes.recipe import SAERecipe
+from loupe.engine.starter.saes.stage import saes
 from loupe.engine.starter.score import Sizes
 from loupe.engine.starter.stages import StageProgress, Workshop
 
@@ -52,6 +55,7 @@ class Plan:
     language_model: SettlingRecipe = field(default_factory=SettlingRecipe)
     lens: LensRecipe = lens_stage.RECIPE
     lens_documents: int = 3_000
+    saes: SAERecipe = field(default_factory=SAERecipe)
     first_example: int = 100_000_000  # documents the language model is not trained on
     documents: int = 22_000
     reconstructor: ReconstructorRecipe = field(default_factory=lambda: ReconstructorRecipe(seed=1))
@@ -96,6 +100,7 @@ class Plan:
             language_model=language_model,
             lens=lens_stage.scaled(self.lens, scale),
             lens_documents=max(40, int(self.lens_documents * scale)),
+            saes=self.saes.scaled(scale),
             documents=max(16, int(self.documents * scale)),
             samples=max(16, int(self.samples * scale)),
             improvement=replace(self.improvement, rounds=max(1, int(self.improvement.rounds * scale))),
@@ -111,7 +116,7 @@ class Plan:
             name: replace(getattr(self, name), seed=getattr(self, name).seed + 1_000 * seed)
             for name in (*BY_TOKENS, "lens", "improvement", "second_improvement")
         }
-        for name in ("binding_model", "language_model"):
+        for name in ("binding_model", "language_model", "saes"):
             recipe = getattr(self, name)
             first = recipe.first_document + 1_000_000 * seed
             moved[name] = replace(recipe, seed=recipe.seed + 1_000 * seed, first_document=first)
@@ -130,6 +135,8 @@ def run_stage(name: str, workshop: Workshop, plan: Plan) -> Iterator[StageProgre
             return stages.language_model(workshop, block, held_out, plan.language_model, gated=plan.gated)
         case "lens":
             return lens_stage.lens(workshop, plan.lens, plan.lens_documents)
+        case "saes":
+            return saes(workshop, plan.saes)
         case "examples":
             return nla_stages.examples(workshop, plan.first_example, plan.documents)
         case "reconstructor" | "second_reconstructor":
@@ -172,7 +179,7 @@ def build_starter(
     workshop, plan = Workshop(work), Plan().seeded(seed).scaled(scale)
     for name in ("tokenizer", "binding_model", "language_model", "lens", "examples"):
         finish_stage(name, workshop, plan, on_progress)
-    _side_by_side((("verbalizer",), ("reconstructor", "second_reconstructor")), workshop, plan, on_progress)
+    _side_by_side((("verbalizer", "saes"), ("reconstructor", "second_reconstructor")), workshop, plan, on_progress)
     finish_stage("refinement", workshop, plan, on_progress)
     finish_stage("second_refinement", workshop, plan, on_progress)
     finish_stage("third_refinement", workshop, plan, on_progress)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from loupe.engine.starter import lens_stage
+from loupe.engine.starter.saes.card import card_section
 
 CARD = """\
 # The Loupe starter
@@ -21,6 +22,7 @@ world, and a text from outside that world is read and explained badly.
 |---|---|
 | `model/` | a Llama of {blocks} blocks, d_model {d_model}, vocabulary {vocabulary} (byte-level BPE), fp16 |
 | `lens/` | a tuned lens for the blocks before the last |
+| `saes/` | sparse autoencoders of the residual stream, and a transcoder for every MLP |
 | `nla/av` | the verbalizer: the whole model, fine-tuned; reads the output of block {layer} |
 | `nla/ar` | the reconstructor: {ar_blocks} blocks and a value head |
 | `nla/ar2` | a second reconstructor from another seed; only used to check the first |
@@ -79,6 +81,7 @@ def write_card(folder: Path, scores: dict[str, Any], log: Path) -> None:
             for slot, value in scores["greedy"]["agreement"].items()
         ),
     )
+    text += "\n" + card_section(scores["saes"])
     text += "\n" + lens_stage.card_section(json.loads((folder / "lens/lens.json").read_text(encoding="utf-8")))
     (folder / "README.md").write_text(text, encoding="utf-8")
 

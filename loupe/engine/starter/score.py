@@ -22,6 +22,7 @@ from loupe.engine.starter.binding import measure_binding
 from loupe.engine.starter.corpus import HELD_OUT_SEED, Row, collate, make_rows
 from loupe.engine.starter.explanations import Slots, names_in, read_slots
 from loupe.engine.starter.nla_examples import Case, as_examples, make_cases
+from loupe.engine.starter.saes.score import score_saes
 
 TEST_SEED = HELD_OUT_SEED + 1_000_000
 MAX_NEW_TOKENS = 120
@@ -37,10 +38,12 @@ class Sizes:
     round_trip_documents: int = 200
     per_document: int = 2
     best_of_documents: int = 60
+    sae_documents: int = 160
+    concept_documents: int = 800
 
     @staticmethod
     def small() -> Sizes:
-        return Sizes(12, 12, 8, 2, 4)
+        return Sizes(12, 12, 8, 2, 4, 4, 80)
 
 
 def score_starter(
@@ -76,6 +79,8 @@ def score_starter(
     on_progress("round trip, best of 8")
     best = cases[: sizes.best_of_documents * sizes.per_document]
     scores["best_of_8"] = _best_of(speaker, reader, second, best, denominator)
+    if (folder / "saes").is_dir():
+        scores["saes"] = score_saes(lm, folder / "saes", sizes.sae_documents, sizes.concept_documents, on_progress)
     return scores
 
 

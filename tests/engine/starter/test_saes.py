@@ -7,14 +7,18 @@ from pathlib import Path
 import pytest
 
 from loupe.engine.models.hooks import HookPoint, Site
+from loupe.engine.models.loading import load_model
 from loupe.engine.sae.formats.saelens import read_saelens
-from loupe.engine.starter.sae_stages import SAERecipe, card_section, saes
+from loupe.engine.starter.saes.card import card_section
+from loupe.engine.starter.saes.recipe import SAERecipe
+from loupe.engine.starter.saes.score import score_saes
+from loupe.engine.starter.saes.stage import saes
 from loupe.engine.starter.stages import Workshop
 
 MODEL = Path(__file__).parents[3] / "assets/starter/model"
 RECIPE = SAERecipe(
     layers=(3,), d_sae=64, k=8, d_transcoder=48, k_transcoder=8, documents=60, tokens=49_152, batch_rows=256,
-    judged_documents=2, probed_documents=120, lr=8e-3,
+    judged_documents=2, census_documents=20, lr=8e-3,
 )  # fmt: skip
 
 
@@ -29,10 +33,17 @@ def built(tmp_path_factory) -> tuple[Workshop, list]:
     return workshop, seen
 
 
+@pytest.fixture(scope="module")
+def scores(built) -> dict:
+    workshop, _ = built
+    lm = load_model(workshop.result("language_model"), dtype="fp32")
+    return score_saes(lm, workshop.result("saes"), documents=2, concept_documents=120)
+
+
 def test_every_mlp_has_a_transcoder_and_the_stream_its_sae(built):
     workshop, seen = built
     folder = workshop.result("saes")
-    places = sorted(path.name for path in folder.iterdir() if path.is_dir())
+    places = sorted(path.name for path in folder.iterdir())
     assert places == sorted([*(f"blocks.{layer}.mlp_out" for layer in range(5)), "blocks.3.resid_post"])
     assert (seen[-1].done, seen[-1].total) == (192, 192)
     loaded = read_saelens(folder / "blocks.2.mlp_out")
@@ -41,15 +52,25 @@ def test_every_mlp_has_a_transcoder_and_the_stream_its_sae(built):
     assert read_saelens(folder / "blocks.3.resid_post").hook_point == HookPoint(3)
 
 
-def test_scores_are_those_of_the_cards_and_the_section_says_them(built):
-    folder = built[0].result("saes")
-    scores = json.loads((folder / "scores.json").read_text())
-    card = json.loads((folder / "blocks.3.resid_post/evals.json").read_text())
-    assert scores["cards"]["blocks.3.resid_post"] == card
+def test_scores_are_those_of_the_cards(built, scores):
+    card = json.loads((built[0].result("saes") / "blocks.3.resid_post/evals.json").read_text())
+    scored = scores["cards"]["blocks.3.resid_post"]
+    assert {name: scored[name] for name in card} == card
     assert len(scores["cards"]) == 6
     assert card["explained_variance"] > 0
-    assert set(scores["concepts"]) == {"blocks.3.resid_post"}
-    assert set(scores["concepts"]["blocks.3.resid_post"]) == {"who", "object", "place", "feeling"}
+    assert scored["tokens_trained"] == 192 * 256
+    assert card["ce_clean"] < scored["ce_mean"]
+
+
+def test_single_features_are_compared_with_random_directions_and_a_linear_probe(scores):
+    table = scores["concepts"]["blocks.3.resid_post"]
+    assert set(table) == {"who", "object", "place", "feeling"}
+    who = table["who"]
+    assert who["mean_f1_random"] < who["mean_f1_linear"]
+    assert all(set(each) >= {"concept", "features", "f1", "chance"} for each in who["each"])
+
+
+def test_the_section_of_the_model_card_says_the_scores(scores):
     section = card_section(scores)
-    assert f"{card['explained_variance']:.3f}" in section
-    assert "| blocks.3.resid_post | place |" in section
+    assert f"{scores['cards']['blocks.3.resid_post']['explained_variance']:.3f}" in section
+    assert "| `blocks.3.resid_post` | place |" in section
