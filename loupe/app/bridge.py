@@ -8,7 +8,7 @@ service with its own cursor; the bridge says merely that there is more.
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from typing import Any
 
 Callback = Callable[[Any], None]
@@ -80,5 +80,15 @@ class Bridge:
                 return
             value = self._pending.pop(key)
             self._delivered_at[key] = self._clock()
-        for callback in tuple(self._subscribers.get(key, ())):
-            callback(value)
+        self._tell(key, value, iter(tuple(self._subscribers.get(key, ()))))
+
+    def _tell(self, key: Hashable, value: Any, waiting: Iterator[Callback]) -> None:
+        """Tell one subscriber, the others in later turns of the loop: twenty open pages must not hold it at once."""
+        callback = next(waiting, None)
+        if callback is None:
+            return
+        try:
+            if callback in self._subscribers.get(key, ()):
+                callback(value)
+        finally:
+            asyncio.get_running_loop().call_soon(self._tell, key, value, waiting)

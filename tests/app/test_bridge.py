@@ -80,3 +80,26 @@ async def test_after_unsubscribing_nothing_arrives_and_nothing_is_kept() -> None
     bridge.publish("run", 1)
     await settle()
     assert seen == [] and bridge._subscribers == {}
+
+
+async def test_subscribers_are_told_in_turns_of_the_loop_so_that_other_work_gets_between() -> None:
+    bridge, seen = Bridge(), []
+    bridge.attach()
+    for number in range(3):
+        bridge.subscribe("run", lambda _, number=number: seen.append(number))
+        bridge.subscribe("run", lambda _: asyncio.get_running_loop().call_soon(seen.append, "other work"))
+    bridge.publish("run")
+    for _ in range(12):
+        await asyncio.sleep(0)
+    assert [each for each in seen if each != "other work"] == [0, 1, 2]
+    assert seen.index("other work") < seen.index(2)
+
+
+async def test_who_leaves_while_others_are_told_is_not_told() -> None:
+    bridge, seen = Bridge(), []
+    bridge.attach()
+    bridge.subscribe("run", lambda _: stop())
+    stop = bridge.subscribe("run", seen.append)
+    bridge.publish("run", 1)
+    await settle()
+    assert seen == []

@@ -4,19 +4,22 @@ from collections.abc import Callable
 from importlib.resources import files
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Visitor
 
 AXE = (files("axe_playwright_python") / "axe.min.js").read_text()
-PAGES = ("/", "/history", "/compare", "/library", "/training", "/features", "/steering", "/system")
+PAGES = (
+    *("/", "/runs/00000000000000000000", "/history", "/compare", "/library", "/library/models/starter"),
+    *("/training", "/training/new", "/training/datasets", "/features", "/steering", "/system"),
+)
 GRAVE = ("serious", "critical")
 
 
 def complaints(page: Page) -> list[str]:
-    """What axe finds serious, as one line per rule with the first place; the framework's flash of a bar is left out."""
+    """What axe finds serious, as one line per rule with the first place."""
     page.evaluate(AXE)
-    found = page.evaluate("axe.run({exclude: ['.q-loading-bar']}, {resultTypes: ['violations']})")
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
     grave = [rule for rule in found["violations"] if rule["impact"] in GRAVE]
     return [f"{rule['id']}: {rule['help']}: {rule['nodes'][0]['html'][:200]}" for rule in grave]
 
@@ -43,3 +46,27 @@ def test_the_chat_has_no_serious_finding(visit: Callable[..., Visitor]) -> None:
     page.get_by_test_id("input-chat").click()
     page.get_by_test_id("chat").wait_for()
     assert complaints(page) == []
+
+
+def test_the_main_job_is_done_without_a_mouse(visit: Callable[..., Visitor]) -> None:
+    page = visit().open()
+    page.keyboard.press("/")
+    page.keyboard.type("The fox ran.")
+    page.keyboard.press("Control+Enter")
+    expect(page.get_by_test_id("said")).to_contain_text("Done in")
+    strip = page.get_by_test_id("token-strip")
+    for _ in range(40):
+        if strip.evaluate("e => e === document.activeElement"):
+            break
+        page.keyboard.press("Tab")
+    expect(strip).to_be_focused()
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowRight")
+    expect(page.locator(".card .head")).to_contain_text("token 1 of")
+    expect(page.get_by_test_id("release")).to_be_visible()
+    page.keyboard.press("v")
+    expect(page.get_by_test_id("result-table")).to_be_visible()
+    page.keyboard.press("g")
+    page.keyboard.press("h")
+    page.wait_for_url("**/history")
+    expect(page.get_by_test_id("history-row")).to_contain_text("The fox ran.")

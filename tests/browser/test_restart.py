@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, TimeoutError, expect
 from tests.app.conftest import lay_out_starter
 from tests.browser.conftest import PATIENCE_S, READY, Server, start_server, stop_server
 
-LONG = {"text": "The fox ran home. " * 40, "max_new_tokens": 60, "kl": False, "salience": "none"}
+LONG = {"text": "The fox ran home. " * 30, "max_new_tokens": 60, "kl": False, "salience": "none"}
 
 
 def a_free_port() -> str:
@@ -63,6 +63,10 @@ def test_an_open_page_and_its_jobs_survive_a_killed_server(place: dict[str, Any]
     page.wait_for_function(READY, timeout=PATIENCE_S * 1000)
     until_state(server, running, "running")
     expect(page.locator(f'[data-id="{running}"][data-testid=job]')).to_be_visible()
+    reading = browser.new_page()
+    reading.set_default_timeout(PATIENCE_S * 1000)
+    reading.goto(f"{server.url}/runs/{running}")
+    expect(reading.locator("[role=option]:is(.done, .doubtful)").first).to_be_visible()
     page.evaluate("window.before = true")
 
     server.process.kill()
@@ -75,6 +79,9 @@ def test_an_open_page_and_its_jobs_survive_a_killed_server(place: dict[str, Any]
     for id in (running, waiting):
         until_state(server, id, "done")
         expect(page.locator(f'[data-id="{id}"][data-testid=job]')).to_have_attribute("data-state", "done")
+    expect(reading.get_by_test_id("run-kind")).to_have_text("Saved run")
+    expect(reading.locator("[role=option]:is(.done, .doubtful)")).to_have_count(reading.get_by_role("option").count())
+    reading.close()
     lines = [line["message"] for line in asked(server, "GET", f"/jobs/{running}/logs")]
     assert "taken up again after a restart" in lines
     assert asked(server, "GET", f"/runs/{running}")["state"] == "done"

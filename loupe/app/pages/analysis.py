@@ -67,13 +67,13 @@ class AnalysisPage:
             with ui.element("div").classes("left"):
                 self._lede()
                 self.box = AnalyseBox(self.workspace, self._start, self._preview, self._edited)
-                self.reader = Reader(self.workspace, lambda chosen: self.box.choose(chosen), lambda: self.box.start())
+                self.reader = Reader(self.workspace, self.box.asked.choose, self.box.start)
             with ui.element("div").classes("right-holder"):
                 self._divider()
                 with ui.element("aside").classes("right panel").props('aria-label="Explanation" data-testid=card'):
                     self.reader.place_card()
             ui.context.client.on_delete(lambda: self._stop_following())
-            self.box.wants_reply.value = reply
+            self.box.asked.wants_reply.value = reply
             try:
                 await self._open(sample, run, position)
                 if like:
@@ -104,7 +104,7 @@ class AnalysisPage:
             return
         view = run_view.read(await self.workspace.runs.sample(chosen))
         title = next((s["title"] for s in self.samples if s["id"] == chosen), chosen)
-        self.box.stand_for({"text": "".join(token.text for token in view.tokens)})
+        self.box.asked.stand_for({"text": "".join(token.text for token in view.tokens)})
         await self._show(view, title, "sample", f"/samples/{chosen}", position)
         self._place_actions(f"{SAMPLE}{chosen}")
 
@@ -163,7 +163,7 @@ class AnalysisPage:
         if not hasattr(self, "reader") or (self._live is not None and self._live.busy):
             return
         self.reader.mark_stale(changed)
-        if self.reader.chosen and not self.box.chosen:
+        if self.reader.chosen and not self.box.asked.chosen:
             self.reader.drop_range()
 
     async def _preview(self, options: dict[str, Any]) -> None:

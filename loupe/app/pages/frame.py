@@ -22,6 +22,7 @@ from loupe.app.errors import AppError, NotReady, answer_for, describe
 from loupe.app.pages.device_chip import device_chip
 from loupe.app.pages.keyboard import key_map
 from loupe.app.pages.links import link
+from loupe.app.pages.run_actions import named, visitor
 from loupe.app.pages.theme import ASSETS_URL
 from loupe.app.workspace import Workspace
 from loupe.engine.errors import LoupeError
@@ -109,6 +110,8 @@ def frame(workspace: Workspace, active: str, title: str = "", *, layout: str = "
         ui.html(_brand_html(), sanitize=False)
         ui.html(_navigation_html(active), sanitize=False).classes("nav-holder")
         device_chip(workspace)
+        if name := visitor():
+            ui.html(_person_html(name), sanitize=False)
         _buttons(dark)
     key_map(active)
     problem = Problem()
@@ -133,6 +136,14 @@ def _navigation_html(active: str) -> str:
         for noun, name, path in NOUNS
     )
     return f'<nav class="nouns" aria-label="Main">{links}</nav>'
+
+
+def _person_html(name: str) -> str:
+    return (
+        f'<form class="person" method="post" action="{link("/sign-out")}">'
+        f'<span data-testid="person">{named(name)}</span>'
+        '<button class="link" data-testid="sign-out">Sign out</button></form>'
+    )
 
 
 def _current(is_here: bool) -> str:

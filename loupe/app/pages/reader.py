@@ -146,7 +146,7 @@ class Reader:
 
     def follow(self, live: LiveRun, *, path: str, samples: list[dict[str, str]]) -> None:
         """Begin to show a run that is being made."""
-        self._live, self._seen, self.path = live, 0, path
+        self._live, self._seen, self._asked, self.path = live, 0, frozenset(), path
         self.locked = self.hovered = None
         self.view = EMPTY
         self._samples = samples
@@ -318,8 +318,7 @@ class Reader:
         if self.strip.box.visible:
             self.strip.show(self.view, Paint(self._state_of, self.score, scale, self.locked, self.chosen), whole)
         self._draw_other(scale)
-        states_here = {self._state_of(position) for position in range(len(self.view.tokens))}
-        self.legend.set_content(summary.legend_html(scale, self.mode, states_here))
+        self.legend.set_content(summary.legend_html(scale, self.mode, self._states()))
 
     def _draw_other(self, scale: Scale | None) -> None:
         shown = None
@@ -338,6 +337,16 @@ class Reader:
             view.box.visible = view is shown
         if shown is not None:
             shown.show(self.view, self._look(), self.score, scale, self.locked)
+
+    def _states(self) -> set[State]:
+        """The states that are drawn; asked at every update, so without walking over all tokens."""
+        found = self.view.positions
+        states = {State.DOUBTFUL} if any(p.is_doubtful for p in found.values()) else set()
+        states |= {State.DONE} if not all(p.is_doubtful for p in found.values()) else set()
+        asked = len(self._asked) if self._live is not None else len(found)
+        states |= {State.SKIPPED} if asked < len(self.view.tokens) else set()
+        missing = next((p for p in self._asked if p not in found), None) if asked > len(found) else None
+        return states if missing is None else states | {self._state_of(missing)}
 
     def _state_of(self, position: int) -> State:
         found = self.view.positions.get(position)
