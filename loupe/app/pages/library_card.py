@@ -25,7 +25,7 @@ LOSSES = (
     ("sae", "with the reconstruction in its place", "ce_sae", "kl_sae"),
     ("zero", "with nothing in its place", "ce_zero", "kl_zero"),
 )
-WIDTH, HEIGHT, GAP = 22, 96, 3
+WIDTH, HEIGHT, GAP, EDGE = 22, 96, 3, 8
 
 
 def card_html(card: Mapping[str, Any] | None, judged_on: str = "") -> str:
@@ -83,7 +83,7 @@ def density_html(density: Sequence[int]) -> str:
     return (
         f'<figure class="densities" data-testid="sae-density"><figcaption>How often latents fire: share of tokens, '
         f'latents above each bar</figcaption><div class="scroll" tabindex="0"><svg role="img" aria-label="{told}" '
-        f'viewBox="0 0 {width} {HEIGHT + 34}" width="{width}" height="{HEIGHT + 34}">{bars}</svg></div></figure>'
+        f'viewBox="{-EDGE} 0 {width + EDGE} {HEIGHT + 34}" width="{width + EDGE}" height="{HEIGHT + 34}">{bars}</svg></div></figure>'
     )
 
 
