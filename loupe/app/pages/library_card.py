@@ -77,13 +77,13 @@ def density_html(density: Sequence[int]) -> str:
     shown = [0, *(range(inner[0], inner[-1] + 1) if inner else ())]
     most = max(density[place] for place in shown)
     bars = "".join(_bar(n, place, density[place], most) for n, place in enumerate(shown))
-    width = len(shown) * (WIDTH + GAP)
+    width = len(shown) * (WIDTH + GAP) + EDGE
     never, firing = density[0], sum(density) - density[0]
     told = f"{firing:,} latents fire, {never:,} never do; most fire on {_name(max(used, key=lambda p: density[p]))}"
     return (
         f'<figure class="densities" data-testid="sae-density"><figcaption>How often latents fire: share of tokens, '
         f'latents above each bar</figcaption><div class="scroll" tabindex="0"><svg role="img" aria-label="{told}" '
-        f'viewBox="{-EDGE} 0 {width + EDGE} {HEIGHT + 34}" width="{width + EDGE}" height="{HEIGHT + 34}">{bars}</svg></div></figure>'
+        f'viewBox="{-EDGE} 0 {width} {HEIGHT + 34}" width="{width}" height="{HEIGHT + 34}">{bars}</svg></div></figure>'
     )
 
 
