@@ -2,8 +2,8 @@
 
     tokenizer -> binding_model -> language_model -> lens -> examples
               -> (verbalizer, saes | reconstructors)
-              -> refinement -> second_refinement -> third_refinement -> improvement
-              -> samples -> adapted reconstructors -> second_improvement -> assembly
+              -> refinement -> second_refinement -> third_refinement -> spelling -> fourth_refinement
+              -> improvement -> samples -> adapted reconstructors -> second_improvement -> assembly
 
 What does not need each other trains side by side, each in a process of its own on half of the cores. Every stage
 appends what it measured and cost to `log.jsonl` in the work folder.
@@ -26,6 +26,7 @@ from loupe.engine.allocator import keep_freed_memory
 from loupe.engine.lens.fitting import LensRecipe
 from loupe.engine.nla.training.improvement import ImprovementRecipe
 from loupe.engine.nla.training.reconstructor import ReconstructorRecipe
+from loupe.engine.nla.training.spelling import SpellingRecipe
 from loupe.engine.nla.training.verbalizer import VerbalizerRecipe
 from loupe.engine.starter import lens_stage, nla_stages, stages
 from loupe.engine.starter.assembly import assemble
@@ -37,7 +38,7 @@ from loupe.engine.starter.stages import StageProgress, Workshop
 
 BY_TOKENS = (
     "reconstructor", "second_reconstructor", "verbalizer", "refinement", "second_refinement", "third_refinement",
-    "adaptation",
+    "fourth_refinement", "adaptation",
 )  # fmt: skip
 OnProgress = Callable[[StageProgress], None]
 
@@ -69,6 +70,10 @@ class Plan:
     )
     third_refinement: VerbalizerRecipe = field(
         default_factory=lambda: VerbalizerRecipe(tokens=4_000_000, emphasis=3.0, mlp_width=768, seed=23)
+    )
+    spelling: SpellingRecipe = field(default_factory=SpellingRecipe)
+    fourth_refinement: VerbalizerRecipe = field(
+        default_factory=lambda: VerbalizerRecipe(tokens=3_200_000, matrix_lr=0.012, emphasis=3.0, spelling=0.3, seed=24)
     )
     samples: int = 12_000
     adaptation: ReconstructorRecipe = field(
@@ -102,6 +107,7 @@ class Plan:
             lens_documents=max(40, int(self.lens_documents * scale)),
             saes=self.saes.scaled(scale),
             documents=max(16, int(self.documents * scale)),
+            spelling=replace(self.spelling, steps=max(1, int(self.spelling.steps * scale))),
             samples=max(16, int(self.samples * scale)),
             improvement=replace(self.improvement, rounds=max(1, int(self.improvement.rounds * scale))),
             second_improvement=replace(
@@ -149,6 +155,10 @@ def run_stage(name: str, workshop: Workshop, plan: Plan) -> Iterator[StageProgre
             return nla_stages.verbalizer(workshop, name, "refinement", plan.second_refinement)
         case "third_refinement":
             return nla_stages.verbalizer(workshop, name, "second_refinement", plan.third_refinement)
+        case "spelling":
+            return nla_stages.spelling(workshop, name, "third_refinement", plan.spelling)
+        case "fourth_refinement":
+            return nla_stages.verbalizer(workshop, name, "spelling", plan.fourth_refinement)
         case "samples":
             return nla_stages.samples(workshop, plan.samples)
         case "adapted_reconstructor":
@@ -157,7 +167,7 @@ def run_stage(name: str, workshop: Workshop, plan: Plan) -> Iterator[StageProgre
             recipe = replace(plan.adaptation, seed=plan.adaptation.seed + 1)
             return nla_stages.adaptation(workshop, name, "second_reconstructor", 1, recipe)
         case "improvement":
-            return nla_stages.improvement(workshop, name, "third_refinement", "reconstructor", plan.improvement)
+            return nla_stages.improvement(workshop, name, "fourth_refinement", "reconstructor", plan.improvement)
         case "second_improvement":
             recipe = plan.second_improvement
             return nla_stages.improvement(workshop, name, "improvement", "adapted_reconstructor", recipe)
@@ -183,6 +193,8 @@ def build_starter(
     finish_stage("refinement", workshop, plan, on_progress)
     finish_stage("second_refinement", workshop, plan, on_progress)
     finish_stage("third_refinement", workshop, plan, on_progress)
+    finish_stage("spelling", workshop, plan, on_progress)
+    finish_stage("fourth_refinement", workshop, plan, on_progress)
     finish_stage("improvement", workshop, plan, on_progress)
     finish_stage("samples", workshop, plan, on_progress)
     _side_by_side((("adapted_reconstructor",), ("adapted_second_reconstructor",)), workshop, plan, on_progress)

@@ -44,7 +44,7 @@ MARK_CLASS = {
     "mood": "a feeling", "turn": "a turn mark",
 }  # fmt: skip
 CONFIDENCE = ((0.85, "surely"), (0.5, "probably"), (0.25, "perhaps"), (0.0, "open, say"))
-QUOTE_WORDS = 5
+QUOTE_PIECES = 5  # words and marks, much as the tokenizer cuts
 WORTH_NAMING = 0.04  # probability of a next token from which an explanation mentions it
 
 
@@ -120,8 +120,7 @@ def _who(known: Knowledge) -> str:
 
 
 def _passage(text: str, known: Knowledge, rng: random.Random) -> str:
-    words = re.findall(r"\S+", re.sub(r"<\|\w+\|>", " ", text))
-    quote = " ".join(words[-QUOTE_WORDS:])
+    quote = last_pieces(re.sub(r"<\|\w+\|>", " ", text))
     if not quote:
         return "Nothing has been said yet."
     if known.event is None:
@@ -130,6 +129,19 @@ def _passage(text: str, known: Knowledge, rng: random.Random) -> str:
     if not known.event_here:
         return rng.choice((f"… {quote} … follows {noun}.", f"… {quote} … comes after {noun}."))
     return rng.choice((f"… {quote} … is about {noun}.", f"… {quote} … tells of {noun}.", f"… {quote} … : {sentence}."))
+
+
+_PIECE = re.compile(r"\s*(?:'\w+|\w+|[^\w\s]+)")
+
+
+def last_pieces(text: str) -> str:
+    """The last words and marks of a text, with the spaces between them.
+
+    A fixed number of pieces, not of words: the activation tells the verbalizer what stood so many tokens back, and how
+    many marks hang on its words it would have to know before it can begin.
+    """
+    pieces = _PIECE.findall(text[-400:])
+    return " ".join("".join(pieces[-QUOTE_PIECES:]).split())
 
 
 def _role(document: Document, start: int, end: int) -> str:
@@ -162,7 +174,7 @@ def read_slots(explanation: str) -> Slots:
     who = re.search(r"about (\w+)", first)
     thing = _THING.search(first)
     place = re.search(r"; at the (\w+)", first)
-    event = re.search(r"… (?:is about|tells of|follows|comes after|:) ([^.\n]+)\.", rest)
+    event = re.search(r"… .+? … (?:is about|tells of|follows|comes after|:) ([^.\n]+)\.", rest)
     last = re.search(r"(?:Last token:|It ends on:) (.+?) \(", rest)
     following = re.search(r"Next, [^:\n]+: ([^,\n]+?)(?:,|\.?$)", rest)
     return Slots(
@@ -182,6 +194,15 @@ def telling_spans(explanation: str) -> list[tuple[int, int]]:
     """Where an explanation quotes the passage and names the last token: few tokens, on which most of the
     reconstruction hangs."""
     return [found.span(found.lastindex or 0) for found in _TELLING.finditer(explanation)]
+
+
+_QUOTE = re.compile(r"… (.+?) …")
+
+
+def quoted(explanation: str) -> str:
+    """The words of the passage that an explanation quotes; empty when it quotes none."""
+    found = _QUOTE.search(explanation)
+    return found[1] if found else ""
 
 
 def names_in(explanation: str) -> frozenset[str]:

@@ -19,11 +19,13 @@ from loupe.engine.nla.training.examples import Examples
 from loupe.engine.nla.training.export import PairFacts, prompt_ids, save_reconstructor, save_verbalizer
 from loupe.engine.nla.training.growth import widen_mlps
 from loupe.engine.nla.training.improvement import ImprovementRecipe, Sample, improve_verbalizer
+from loupe.engine.nla.training.prompt import Prompt
 from loupe.engine.nla.training.reconstructor import Reconstruction, ReconstructorRecipe, train_reconstructor
-from loupe.engine.nla.training.verbalizer import Prompt, VerbalizerRecipe, blindness, train_verbalizer
+from loupe.engine.nla.training.spelling import Spelling, SpellingRecipe, train_spelling
+from loupe.engine.nla.training.verbalizer import VerbalizerRecipe, blindness, train_verbalizer
 from loupe.engine.nla.verbalizer import Sampling, Verbalizer, load_verbalizer, parse_explanation
 from loupe.engine.starter.corpus import HELD_OUT_SEED
-from loupe.engine.starter.explanations import telling_spans
+from loupe.engine.starter.explanations import quoted, telling_spans
 from loupe.engine.starter.nla_examples import FIRST_POSITION, as_examples, make_cases
 from loupe.engine.starter.stages import StageProgress, Workshop
 
@@ -31,7 +33,9 @@ Trained = TypeVar("Trained", bound=torch.nn.Module)
 
 LAYER = 3
 SIGN = "㈎"
-VERBALIZER_TEMPLATE = "Explain <concept>{injection_char}</concept>"
+VERBALIZER_TEMPLATE = (
+    "Tell of <concept>{injection_char}</concept> who, what and where, the words read last, and what comes next."
+)
 RECONSTRUCTOR_TEMPLATE = "Summary of the following text: <text>{explanation}</text> <summary>"
 PER_DOCUMENT = 10
 MAX_NEW_TOKENS = 120
@@ -139,7 +143,7 @@ def verbalizer(workshop: Workshop, name: str, source: str, recipe: VerbalizerRec
     model = _trainable(start.model)
     prompt = prompt_of(words, facts)
     made, held_out = Examples.load(workshop.result("examples")), held_out_examples(workshop, 96)
-    stream = train_verbalizer(model, words, prompt, made, recipe, workshop.checkpoint(name), telling_spans)
+    stream = train_verbalizer(model, words, prompt, made, recipe, workshop.checkpoint(name), telling_spans, quoted)
     for step, steps, loss in stream:
         measures = {"loss": loss}
         if step % 250 == 0 or step == steps:
@@ -147,6 +151,21 @@ def verbalizer(workshop: Workshop, name: str, source: str, recipe: VerbalizerRec
         yield StageProgress(name, step, steps, measures)
     with workshop.publishing(name) as folder:
         save_verbalizer(model, words, facts, folder)
+
+
+def spelling(workshop: Workshop, name: str, source: str, recipe: SpellingRecipe) -> Iterator[StageProgress]:
+    """Let the first blocks of what `source` left spell the words that the activation remembers."""
+    torch.manual_seed(recipe.seed)
+    (start, words), facts = load_stage(workshop, source), read_facts(workshop)
+    made = Examples.load(workshop.result("examples"))
+    task = Spelling(
+        start.model, words, prompt_of(words, facts), made, quoted, rows=recipe.rows, seed=recipe.seed
+    )  # fmt: skip
+    for step, steps, spelled in train_spelling(start.model, task, recipe, workshop.checkpoint(name)):
+        right = {f"right_{distance}": share for distance, share in enumerate(reversed(spelled.right), 1)}
+        yield StageProgress(name, step, steps, {"loss": float(spelled.loss.detach()), **right})
+    with workshop.publishing(name) as folder:
+        save_verbalizer(start.model, words, facts, folder)
 
 
 def improvement(

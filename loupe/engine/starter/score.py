@@ -16,7 +16,8 @@ from torch.nn import functional as F
 
 from loupe.engine.models.loading import load_model
 from loupe.engine.nla.reconstructor import Reconstructor, load_reconstructor
-from loupe.engine.nla.training.verbalizer import Prompt, blindness
+from loupe.engine.nla.training.prompt import Prompt
+from loupe.engine.nla.training.verbalizer import blindness
 from loupe.engine.nla.verbalizer import Sampling, Verbalizer, load_verbalizer, parse_explanation
 from loupe.engine.starter.binding import measure_binding
 from loupe.engine.starter.corpus import HELD_OUT_SEED, Row, collate, make_rows

@@ -9,12 +9,21 @@ import torch
 
 from loupe.engine.nla.training.examples import Examples
 from loupe.engine.nla.training.improvement import UNREADABLE, ImprovementRecipe, Sample, improve_verbalizer
+from loupe.engine.nla.training.prompt import Prompt
 from loupe.engine.nla.training.reconstructor import Reconstruction, ReconstructorRecipe, train_reconstructor
-from loupe.engine.nla.training.verbalizer import Prompt, VerbalizerRecipe, blindness, train_verbalizer
+from loupe.engine.nla.training.spelling import (
+    NONE,
+    Spelling,
+    SpellingRecipe,
+    in_places,
+    train_spelling,
+)
+from loupe.engine.nla.training.verbalizer import VerbalizerRecipe, blindness, train_verbalizer
 from loupe.engine.optimizing import Optimizer, Schedule
 from loupe.engine.starter import language_model as lm
 from loupe.engine.starter.binding import measure_binding
 from loupe.engine.starter.corpus import STATE, UNKNOWN, batches, collate, make_rows
+from loupe.engine.starter.explanations import quoted
 from loupe.engine.starter.nla_examples import as_examples, make_cases
 from loupe.engine.starter.reading import NEARBY, NearbyHeads
 from loupe.engine.starter.stages import WORDS
@@ -231,6 +240,49 @@ def test_a_verbalizer_is_trained_on_the_response_alone_and_its_blindness_measure
     assert losses[-1] < losses[0]
     measured = blindness(model.eval(), words, prompt, examples)
     assert set(measured) == {"true", "shuffled", "zero"}
+
+
+def spelling_of(model, words, examples: Examples) -> Spelling:
+    ids = words.encode("Tell of <concept>㈎</concept> who, what and where, and what comes next.")
+    prompt = Prompt(tuple(ids), ids.index(words.encode("㈎")[0]), 14.0)
+    return Spelling(model, words, prompt, examples, quoted, rows=32, seed=1)
+
+
+def test_first_blocks_learn_to_spell_the_quote_and_resume_bit_identical(words, examples: Examples, tmp_path: Path):
+    recipe = SpellingRecipe(steps=20, save_every=6)
+
+    def run(checkpoint: Path, stop_after: int | None = None):
+        torch.manual_seed(0)
+        model = new_model(words)
+        losses = []
+        task = spelling_of(model, words, examples)
+        for step, _, spelled in train_spelling(model, task, recipe, checkpoint):
+            losses.append(float(spelled.loss.detach()))
+            if step == stop_after:
+                break
+        return model.state_dict(), losses
+
+    torch.manual_seed(0)
+    before = {name: value.clone() for name, value in new_model(words).state_dict().items()}
+    whole, losses = run(tmp_path / "a")
+    assert losses[-1] < 0.9 * losses[0]
+    changed = {name.split(".")[2] for name in whole if not torch.equal(whole[name], before[name])}
+    assert changed == {"0", "1", "2"}
+    run(tmp_path / "b", stop_after=8)
+    resumed, _ = run(tmp_path / "b")
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_the_last_token_of_a_quote_belongs_to_the_last_place(words):
+    assert in_places([7, 8]) == [NONE] * 4 + [7, 8]
+    assert in_places(list(range(9))) == [3, 4, 5, 6, 7, 8]
+    assert quoted("This is about Ida.\n… the red kite … tells no event yet.") == "the red kite"
+    assert quoted("Nothing has been said yet.") == ""
+
+
+def test_a_prompt_without_room_to_spell_is_refused(words, examples: Examples):
+    with pytest.raises(ValueError, match="places after its slot"):
+        Spelling(new_model(words), words, prompt_of(words), examples, quoted, rows=8, seed=1)
 
 
 def test_improvement_follows_the_reward(words, examples: Examples, tmp_path: Path):

@@ -21,7 +21,8 @@ from torch.nn import functional as F
 
 from loupe.engine.nla.training.checkpoint import restore, store
 from loupe.engine.nla.training.examples import Examples
-from loupe.engine.nla.training.verbalizer import Prompt, response, response_loss
+from loupe.engine.nla.training.prompt import Prompt
+from loupe.engine.nla.training.verbalizer import response, response_loss
 from loupe.engine.optimizing import Optimizer, Schedule
 
 if TYPE_CHECKING:

@@ -20,6 +20,8 @@ from torch.nn import functional as F
 
 from loupe.engine.nla.training.checkpoint import restore, store
 from loupe.engine.nla.training.examples import Examples, length_batches, right_padded
+from loupe.engine.nla.training.prompt import Prompt, embedded
+from loupe.engine.nla.training.spelling import Quoted, Spelling
 from loupe.engine.optimizing import Optimizer, Schedule
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ class VerbalizerRecipe:
     """Budget and rates.
 
     `emphasis` is the weight of tokens that an explanation's `Emphasised` names; others have 1. With `mlp_width` the
-    MLPs are widened first (`growth.widen_mlps`).
+    MLPs are widened first (`growth.widen_mlps`). `spelling` is the weight of `spelling.Spelling` beside the main loss.
     """
 
     tokens: int = 7_000_000
@@ -40,17 +42,10 @@ class VerbalizerRecipe:
     other_lr: float = 2e-3
     emphasis: float = 1.0
     mlp_width: int | None = None
+    spelling: float = 0.0
+    spelling_rows: int = 32
     save_every: int = 300
     seed: int = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Prompt:
-    """The verbalizer's prompt as token ids, the index of the slot in it, and the norm of what is injected there."""
-
-    ids: tuple[int, ...]
-    slot: int
-    injection_scale: float
 
 
 Emphasised = Callable[[str], list[tuple[int, int]]]  # character ranges of an explanation that matter most
@@ -68,12 +63,10 @@ def response_loss(
     """Mean negative log-likelihood of each response, given its activation; a weighted mean with token weights."""
     rows = [[*prompt.ids, *row] for row in responses]
     ids, last = right_padded(rows, pad)
-    embedded = model.get_input_embeddings()(ids)
-    scaled = vectors.float() / (vectors.float().norm(dim=-1, keepdim=True).clamp(min=1e-12) / prompt.injection_scale)
-    embedded = torch.cat([embedded[:, : prompt.slot], scaled[:, None], embedded[:, prompt.slot + 1 :]], dim=1)
+    inputs = embedded(model, prompt, ids, vectors)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         logits = model(
-            inputs_embeds=embedded[:, :-1], use_cache=False, logits_to_keep=ids.shape[1] - len(prompt.ids)
+            inputs_embeds=inputs[:, :-1], use_cache=False, logits_to_keep=ids.shape[1] - len(prompt.ids)
         ).logits
     targets = ids[:, len(prompt.ids) :]
     nll = F.cross_entropy(logits.float().transpose(1, 2), targets, reduction="none")
@@ -85,7 +78,7 @@ def response_loss(
 
 def train_verbalizer(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompt: Prompt, examples: Examples,
-    recipe: VerbalizerRecipe, checkpoint: Path, emphasised: Emphasised | None = None,
+    recipe: VerbalizerRecipe, checkpoint: Path, emphasised: Emphasised | None = None, quoted: Quoted | None = None,
 ) -> Iterator[tuple[int, int, float]]:  # fmt: skip
     """Train in place, yielding `(step, steps, loss)`; continues from `checkpoint` if it exists."""
     responses = [response(text) for text in examples.texts]
@@ -97,6 +90,10 @@ def train_verbalizer(
             [*_weights(offsets, emphasised(text), recipe.emphasis), 1.0]
             for offsets, text in zip(encoded.offset_mapping, responses, strict=True)
         ]
+    spelling = None
+    if recipe.spelling and quoted is not None:
+        rows_a_step, seed = recipe.spelling_rows, recipe.seed
+        spelling = Spelling(model, tokenizer, prompt, examples, quoted, rows=rows_a_step, seed=seed)
     steps = recipe.tokens // recipe.tokens_per_step
     optimizer = Optimizer(model, Schedule(steps, hold=0.4), matrix_lr=recipe.matrix_lr, other_lr=recipe.other_lr)
     first = restore(checkpoint, model, optimizer)
@@ -111,6 +108,8 @@ def train_verbalizer(
         )  # fmt: skip
         loss = per_row.mean()
         loss.backward()
+        if spelling is not None:
+            (recipe.spelling * spelling.loss(step).loss).backward()
         optimizer.step(step)
         if (step + 1) % recipe.save_every == 0:
             store(checkpoint, model, optimizer, step + 1)
