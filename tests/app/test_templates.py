@@ -9,7 +9,7 @@ import pytest
 
 from loupe.app.services.recipes import BUILT_IN, BuiltIn
 from loupe.engine.models.loading import load_model
-from loupe.engine.starter.sae_stages import SAERecipe, training_plan
+from loupe.engine.starter.saes.recipe import SAERecipe, training_plan
 
 RECIPE = {"saes": [{"d_sae": 64, "options": {"k": 4}}], "training": {"steps": 20}, "drop_first": 2}
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from loupe.app.services.training_request import Recipe, SAERequest
 
-STARTER_LAYERS, STARTER_BLOCKS = (1, 3), 5  # of engine/starter/sae_stages.py, which would bring in torch
+STARTER_LAYERS, STARTER_BLOCKS = (2, 3), 5  # of engine/starter/saes/recipe.py, which would bring in torch
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def _transcoder() -> Recipe:
 
 
 def _starter() -> Recipe:
-    residual = [SAERequest(d_sae=2048, options={"k": 24}, reads=(f"blocks.{i}.resid_post",)) for i in STARTER_LAYERS]
+    residual = [SAERequest(d_sae=2048, options={"k": 32}, reads=(f"blocks.{i}.resid_post",)) for i in STARTER_LAYERS]
     transcoders = [
         SAERequest(
             architecture="transcoder", d_sae=1024, options={"k": 24},
@@ -69,7 +69,7 @@ def _starter() -> Recipe:
         for i in range(STARTER_BLOCKS)
     ]  # fmt: skip
     training = {
-        "steps": 1953, "batch_rows": 1024, "lr": 1e-3, "dead_tokens": 200_000, "initial_rows": 16_384,
+        "steps": 1953, "batch_rows": 1024, "lr": 3e-3, "dead_tokens": 200_000, "initial_rows": 16_384,
         "threshold_rows": 1 << 17, "checkpoint_interval": 200, "seed": 41,
     }  # fmt: skip
     return Recipe(saes=(*residual, *transcoders), training=training, buffer_rows=16_384)

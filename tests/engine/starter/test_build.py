@@ -46,9 +46,12 @@ def test_a_build_leaves_public_folders_scores_samples_and_a_card(built):
     for place in ("model", "nla/av", "nla/ar", "nla/ar2"):
         assert (starter / place / "model.safetensors").is_file()
         assert (starter / place / "tokenizer.json").is_file()
+    for place in ("blocks.2.resid_post", "blocks.3.resid_post", *(f"blocks.{layer}.mlp_out" for layer in range(5))):
+        assert {file.name for file in (starter / "saes" / place).iterdir()} >= {"cfg.json", "evals.json"}
     assert len(list((starter / "runs").glob("*.json"))) == 3
     scores = json.loads((starter / "scores.json").read_text())
     assert set(scores) >= {"language_model", "binding", "reconstructor", "teacher_forced_loss", "greedy", "best_of_8"}
+    assert len(scores["saes"]["cards"]) == 7
     assert f"{scores['greedy']['fve_nrm']:.3f}" in (starter / "README.md").read_text()
     assert {
         "tokenizer",
