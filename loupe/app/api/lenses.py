@@ -5,18 +5,20 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from loupe.app.api.context import Author, Here
+from loupe.app.api.context import Author, Here, Wanted
 from loupe.app.api.datasets import Begun, begun
-from loupe.app.api.envelope import Reply
+from loupe.app.api.envelope import Page, Reply
+from loupe.app.api.listing import page_from
 from loupe.app.services.lenses import LensRequest, lens_json
 
 router = APIRouter(prefix="/lenses", tags=["lenses"])
 
 
 @router.get("")
-async def list_lenses(here: Here) -> Reply[list[dict[str, Any]]]:
+async def list_lenses(here: Here, wanted: Wanted) -> Page[dict[str, Any]]:
     """Tuned lenses in the order of preference, each with its held-out scores; `in_use` marks a model's first."""
-    return Reply(data=await asyncio.to_thread(here.lenses.listed))
+    rows = await asyncio.to_thread(here.lenses.listed)
+    return page_from(rows, wanted, sortable=("id", "name", "model", "source", "size"))
 
 
 @router.post("", status_code=202)

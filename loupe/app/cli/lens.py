@@ -19,7 +19,7 @@ Id = Annotated[str, typer.Argument(help="Id from `loupe lens list`.")]
 def list_lenses(as_json: Json = False) -> None:
     """Lenses in the order in which they are preferred."""
     with open_client(Settings()) as client:
-        rows = client.get("/lenses")["data"]
+        rows = client.every("/lenses")
     if as_json:
         print_json(rows)
         return
@@ -54,8 +54,7 @@ def fit(
     with open_client(Settings()) as client:
         begun = client.post("/lenses", wanted)["data"]
         followed(client, begun["job_id"], quiet=as_json)
-        made = client.get(f"/jobs/{begun['job_id']}")["data"]["result"]["lens"]
-        found = client.get(f"/lenses/{made}")["data"]
+        found = next(lens for lens in client.every("/lenses") if lens.get("job_id") == begun["job_id"])
     if as_json:
         print_json(found)
         return

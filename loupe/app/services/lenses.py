@@ -154,14 +154,14 @@ class Lenses:
         folder = self.store.artefacts.open(rows.artefact_id).folder
         saved = self.store.artefacts.open(live.checkpoint_id).folder if live.checkpoint_id else None
         async with self.models.use_model(self.catalogue.get(request.model).path) as lm:
-            job = await asyncio.to_thread(_fit_job, lm, folder, request, saved)
+            job = await asyncio.to_thread(_fit_job, lm, folder, request, live, saved)
             device = await self.engine.device()
             fitted = await live.on_device(device, job, keep=self._keeper(), writer=self.store.artefacts.write)
         record = await self.store.keep(await asyncio.to_thread(self.store.artefacts.open, fitted.artefact))
         await self.store.remove(await self.store.jobs.checkpoint(live.id, None))
         if lens := await asyncio.to_thread(self._read, record):
             self._fitted.insert(0, lens)
-        return {"lens": record.id, "scores": [score.to_dict() for score in fitted.scores]}
+        return {"lens": record.id}
 
     def _keeper(self):
         loop = asyncio.get_running_loop()
@@ -232,7 +232,7 @@ def _recipe(options: dict[str, Any]) -> "LensRecipe":
     return LensRecipe.from_dict(options)
 
 
-def _fit_job(lm: "LanguageModel", folder: Path, request: LensRequest, saved: Path | None) -> "FitLens":
+def _fit_job(lm: "LanguageModel", folder: Path, request: LensRequest, live: LiveJob, saved: Path | None) -> "FitLens":
     from loupe.engine.data.tokenising import open_rows
     from loupe.engine.lens.files import read_state
     from loupe.engine.lens.fitting import FitLens
@@ -244,4 +244,5 @@ def _fit_job(lm: "LanguageModel", folder: Path, request: LensRequest, saved: Pat
     held_out, training = rows.part(0, count), rows.part(count, len(rows))
     state = read_state(saved) if saved else None
     recipe = _recipe(request.options)
-    return FitLens(lm, training, held_out, recipe, model=request.model, state=state, name=request.title)
+    about = {"job_id": live.id, "author": live.record.author, "tokenisation": request.tokenisation}
+    return FitLens(lm, training, held_out, recipe, model=request.model, about=about, state=state, name=request.title)

@@ -50,7 +50,7 @@ class LensRecipe:
         0.8, "Largest change of an activation that one update makes, as a share of it.", above=0, high=10
     )
     warmup: int = option(20, "Updates until the full rate; then it falls to zero in a straight line.", low=0)
-    buffer_rows: int = option(16_384, "Tokens shuffled together.", low=64)
+    buffer_rows: int = option(16_384, "Tokens shuffled together.", low=64, high=1 << 22)
     log_interval: int = option(10, "Updates between two points of the curves.", low=1)
     checkpoint_interval: int = option(200, "Updates between two checkpoints; 0 for none.", low=0)
     seed: int = option(0, "Seed of the order in which tokens are read.", low=0)
@@ -65,6 +65,9 @@ class LensRecipe:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> LensRecipe:
         """The reverse of `to_dict`. Raises BadOption."""
+        layers = values.get("layers")
+        if isinstance(layers, list | tuple) and not all(type(layer) is int for layer in layers):
+            raise BadOption(f"layers must be numbers of blocks, got {list(layers)}.")
         return from_dict(cls, values)
 
     def settled(self, n_layers: int) -> LensRecipe:
@@ -118,7 +121,8 @@ class FittedLens:
 class FitLens:
     """Fits the blocks of a recipe on `rows` and judges them on `held_out`.
 
-    `model` is what the lens's card calls the model. Raises BadOption, LayerOutOfRange, BadInput at once.
+    `model` is what the lens's card calls the model, `about` what else it says. Raises BadOption, LayerOutOfRange,
+    BadInput at once.
     """
 
     priority = Priority.TRAINING
@@ -131,6 +135,7 @@ class FitLens:
         recipe: LensRecipe,
         *,
         model: str = "",
+        about: Mapping[str, Any] | None = None,
         state: FitState | None = None,
         store_dtype: torch.dtype = torch.float32,
         name: str = "tuned lens",
@@ -138,17 +143,19 @@ class FitLens:
         self.lm, self.recipe, self.name, self.model = lm, recipe.settled(lm.n_layers), name, model
         self.layers = self.recipe.layers or ()
         self.step = 0
-        self._store_dtype = store_dtype
+        self._store_dtype, self._about = store_dtype, dict(about or {})
         self._points = tuple(HookPoint(layer) for layer in (*self.layers, lm.n_layers - 1))
         self._stream = self._stream_of(rows, self.recipe.buffer_rows)
-        self._held_out = self._stream_of(held_out, held_out.n_tokens + int(held_out.lengths.max()))
+        whole = held_out.n_tokens + int(held_out.lengths.max())
+        self._held_out = self._stream_of(held_out, min(whole, self.recipe.buffer_rows))
         self._fits = {layer: _Fit(lm.d_model, lm.device) for layer in self.layers}
         if state is not None:
             self._restore(state)
 
     def run(self, ctx: JobContext) -> Steps[FittedLens]:
         """Fit and judge; yields Progress (a LensPoint as `item` now and then) and Checkpoint."""
-        ctx.memory.require(sum(fit.nbytes for fit in self._fits.values()) // 2, f"Fitting {len(self._fits)} blocks")
+        needed = self._stream.nbytes + self._held_out.nbytes + sum(fit.nbytes for fit in self._fits.values())
+        ctx.memory.require(needed, f"Fitting {len(self._fits)} blocks", "Fit fewer blocks, or shuffle fewer tokens.")
         sums, seen = dict.fromkeys(self.layers, 0.0), 0
         while self.step < self.recipe.steps:
             rows = yield from self._driven(self._stream.next_batch(self.recipe.batch_rows), "reading activations")
@@ -240,6 +247,7 @@ class FitLens:
             "rows": self._stream.rows.fingerprint,
             "tokens": self.recipe.steps * self.recipe.batch_rows,
             "scores": [score.to_dict() for score in scores],
+            **self._about,
         }
         artefact = None
         if ctx.writer is not None:

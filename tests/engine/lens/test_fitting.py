@@ -11,10 +11,11 @@ import torch
 from safetensors.torch import save_file
 
 from loupe.engine.data.rows import TokenRows, token_rows
-from loupe.engine.errors import BadOption, CorruptFile, LayerOutOfRange
+from loupe.engine.errors import BadOption, CorruptFile, LayerOutOfRange, OutOfDeviceMemory
 from loupe.engine.jobs import Checkpoint, Progress
 from loupe.engine.lens.files import FIT_FILE, FitState, read_state, write_lens
 from loupe.engine.lens.fitting import FitLens, LensPoint, LensRecipe
+from loupe.engine.memory import DeviceMemory, MemoryBudget
 from loupe.engine.models.hooks import HookPoint, intervene
 from loupe.engine.models.lens import TunedLens, lens_card
 from loupe.engine.sae.stream import ActivationStream
@@ -188,6 +189,12 @@ def test_options_out_of_range_are_refused(options: dict[str, Any]) -> None:
         LensRecipe(**{**SMALL, **options})
 
 
+@pytest.mark.parametrize("values", [{"layers": [0.5]}, {"layers": "all"}, {"rate": 1}, {"steps": True}])
+def test_options_that_mean_nothing_are_refused(values: dict[str, Any]) -> None:
+    with pytest.raises(BadOption):
+        LensRecipe.from_dict(values)
+
+
 def test_a_checkpoint_of_other_options_is_refused() -> None:
     state = fit().state()
     with pytest.raises(BadOption, match="other options"):
@@ -210,6 +217,12 @@ def test_a_damaged_checkpoint_is_refused(tmp_path: Path, damage: str) -> None:
         save_file({"x": torch.ones(2)}, file)
     with pytest.raises(CorruptFile, match=r"checkpoint|bytes"):
         read_state(folder)
+
+
+def test_a_fit_that_does_not_fit_is_refused_with_numbers() -> None:
+    full = MemoryBudget(read=lambda device: DeviceMemory(1 << 20, 1 << 19))
+    with pytest.raises(OutOfDeviceMemory, match="Fitting 2 blocks needs"):
+        run_here(fit(buffer_rows=1 << 16), memory=full)
 
 
 def test_the_model_and_the_modes_are_as_before() -> None:
