@@ -77,8 +77,14 @@ def analyze(
 
 def _run(client: Client, options: AnalysisOptions, *, quiet: bool) -> dict[str, Any]:
     id = client.post("/analyses", options.model_dump(mode="json"))["data"]["id"]
+    wait_for_run(client, id, "analysing", quiet=quiet)
+    return client.get_raw(f"/runs/{id}/result")
+
+
+def wait_for_run(client: Client, id: str, doing: str, *, quiet: bool) -> None:
+    """Show an analysis until it has ended; Ctrl-C ends it. Raises Refused unless it came to a result."""
     try:
-        with meter("analysing", quiet=quiet) as show:
+        with meter(doing, quiet=quiet) as show:
             status = wait_while(
                 busy=lambda s: s["state"] in BUSY,
                 read=lambda: client.get(f"/analyses/{id}")["data"],
@@ -90,7 +96,6 @@ def _run(client: Client, options: AnalysisOptions, *, quiet: bool) -> dict[str, 
     if status["state"] != WorkState.DONE.value:
         problem = status.get("error") or {"code": "cancelled", "message": "The analysis was cancelled."}
         raise Refused(status_of_code(problem["code"]), problem)
-    return client.get_raw(f"/runs/{id}/result")
 
 
 def _print(result: dict[str, Any]) -> None:

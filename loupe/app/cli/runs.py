@@ -6,21 +6,19 @@ from typing import Annotated, Any
 
 import typer
 
-from loupe.app.cli.client import Client, Refused, open_client, wait_while
+from loupe.app.cli.analyze import wait_for_run
+from loupe.app.cli.client import Refused, open_client
 from loupe.app.cli.comparison import print_comparison
-from loupe.app.cli.output import err, meter, out, print_json, print_table
-from loupe.app.errors import status_of_code
+from loupe.app.cli.output import err, out, print_json, print_table
 from loupe.app.plain import plain
 from loupe.app.services.exports import Format
 from loupe.app.settings import Settings
 from loupe.engine.errors import BadOption
-from loupe.storage.rows import WorkState
 
 app = typer.Typer(help="Saved runs.", no_args_is_help=True)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Id = Annotated[str, typer.Argument(help="Id from `loupe runs list`.")]
 Filter = Annotated[str | None, typer.Option(help="Only those.")]
-BUSY = {WorkState.QUEUED.value, WorkState.RUNNING.value, WorkState.PAUSED.value}
 BINARY = {Format.PARQUET}
 
 
@@ -135,7 +133,7 @@ def repeat(id: Id, as_json: Json = False) -> None:
     """Run it again with the same options and seed, and say what differs."""
     with open_client(Settings()) as client:
         fresh = client.post(f"/runs/{id}/repeat")["data"]["id"]
-        _wait(client, fresh, quiet=as_json)
+        wait_for_run(client, fresh, "repeating", quiet=as_json)
         found = client.get("/runs/compare", a=id, b=fresh, changed=True)["data"]
     print_json(found) if as_json else print_comparison(found)
 
@@ -166,22 +164,6 @@ def restore(id: Id, as_json: Json = False) -> None:
     with open_client(Settings()) as client:
         record = client.post(f"/runs/{id}/restore")["data"]
     _told(record, f"restored {id}", as_json)
-
-
-def _wait(client: Client, id: str, *, quiet: bool) -> None:
-    try:
-        with meter("repeating", quiet=quiet) as shown:
-            status = wait_while(
-                busy=lambda s: s["state"] in BUSY,
-                read=lambda: client.get(f"/analyses/{id}")["data"],
-                show=lambda s: shown(s["done"], s.get("total"), s.get("stage", "")),
-            )
-    except KeyboardInterrupt:
-        client.post(f"/analyses/{id}/cancel")
-        raise
-    if status["state"] != WorkState.DONE.value:
-        problem = status.get("error") or {"code": "cancelled", "message": "The repetition was cancelled."}
-        raise Refused(status_of_code(problem["code"]), problem)
 
 
 def _told(value: dict[str, Any], sentence: str, as_json: bool) -> None:

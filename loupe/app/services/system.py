@@ -131,7 +131,8 @@ class System:
     async def disk(self) -> dict[str, int]:
         """Bytes of the data directory by what they are: artefacts by kind, models, database, backups; largest first."""
         kinds = {f"artefact: {k}": size for k, size in (await self.store.artefact_records.size_by_kind()).items()}
-        folders = {"models": self.data_dir.models, "backups": self.data_dir.backups}
+        here = self.data_dir
+        folders = {"models": here.models, "backups": here.backups, "uploads": here.uploads}
         sizes = {name: await asyncio.to_thread(_size_of, folder) for name, folder in folders.items()}
         database = self.data_dir.database
         files = (database, database.with_name(f"{database.name}-wal"), self.data_dir.reserve)
