@@ -24,7 +24,7 @@ from loupe.app.security.guard import Guard
 from loupe.app.security.keys import Sessions, stored_secret
 from loupe.app.security.signin import add_sign_in
 from loupe.app.services.options import AnalysisOptions
-from loupe.app.settings import Settings
+from loupe.app.settings import Settings, assets_folder
 from loupe.app.workspace import Workspace, open_workspace
 from loupe.storage.lock import DataDirLock
 from loupe.storage.paths import DataDir
@@ -148,7 +148,7 @@ def _add_pages(app: FastAPI, settings: Settings, secret: str, data_dir: DataDir)
     ui.run_with(
         app,
         title="Loupe",
-        favicon=theme.assets_folder() / "icons/loupe.svg",
+        favicon=assets_folder() / "icons/loupe.svg",
         dark=True,
         language="en-US",
         storage_secret=secret,
