@@ -85,9 +85,13 @@ async def test_after_unsubscribing_nothing_arrives_and_nothing_is_kept() -> None
 async def test_subscribers_are_told_in_turns_of_the_loop_so_that_other_work_gets_between() -> None:
     bridge, seen = Bridge(), []
     bridge.attach()
+
+    def begin_other_work(_: object) -> None:
+        asyncio.get_running_loop().call_soon(seen.append, "other work")
+
     for number in range(3):
         bridge.subscribe("run", lambda _, number=number: seen.append(number))
-        bridge.subscribe("run", lambda _: asyncio.get_running_loop().call_soon(seen.append, "other work"))
+        bridge.subscribe("run", begin_other_work)
     bridge.publish("run")
     for _ in range(12):
         await asyncio.sleep(0)

@@ -27,7 +27,6 @@ class Shot(NamedTuple):
     path: str
     width: int = 1440
     height: int = 900
-    theme: str = "dark"
     before: Callable[[Page], object] = lambda page: None
 
 
@@ -41,10 +40,8 @@ def shots(server: Server) -> tuple[Shot, ...]:
     one, other = (explained(server, seed) for seed in (1, 2))
     return (
         Shot("first-page-dark", "/"),
-        Shot("first-page-light", "/", theme="light"),
         Shot("first-page-narrow", "/", 420, 900, before=keep_a_token),
         Shot("compare-dark", f"/compare?a={one}&b={other}", height=820),
-        Shot("history-light", "/history", height=420, theme="light"),
         Shot("library-dark", "/library", height=820),
     )
 
@@ -69,9 +66,6 @@ def take(browser: Browser, url: str, shot: Shot) -> None:
     page = context.new_page()
     page.goto(url + shot.path)
     page.wait_for_function(READY)
-    if shot.theme == "light":
-        page.get_by_test_id("theme").click()
-        page.wait_for_selector("body.body--light")
     shot.before(page)
     page.mouse.move(0, 0)
     page.evaluate("document.activeElement?.blur()")
