@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 
 from tests.app.conftest import lay_out_starter
 
-READY = "document.body.dataset.ready === 'true'"
+READY = "document.body?.dataset.ready === 'true'"  # a slow page has no body yet
 PATIENCE_S = 240  # a busy machine makes these tests slow, not wrong
 expect.set_options(timeout=PATIENCE_S * 1000)
 
