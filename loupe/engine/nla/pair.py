@@ -58,11 +58,11 @@ def load_pair(
     contradiction. `injection_scale` overrides the verbalizer's sidecar; `fve_denominator` is used where the sidecars
     have none. Raises SidecarError and its leaves, WidthMismatch, LayerOutOfRange, and what loading models raises.
     """
-    device = model.device if device is None else device
+    where = (model.placement or model.device) if device is None else device
     check_sidecars(model, av_path, ar_path, layer)
-    verbalizer = load_verbalizer(av_path, injection_scale=injection_scale, dtype=dtype, device=device)
+    verbalizer = load_verbalizer(av_path, injection_scale=injection_scale, dtype=dtype, device=where)
     fallback = verbalizer.sidecar
-    reconstructor, _ = load_reconstructor(ar_path, fallback=fallback, layer=layer, dtype=dtype, device=device)
+    reconstructor, _ = load_reconstructor(ar_path, fallback=fallback, layer=layer, dtype=dtype, device=where)
     return join_pair(model, verbalizer, reconstructor, av_path, ar_path, fve_denominator=fve_denominator)
 
 
