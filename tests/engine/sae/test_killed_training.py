@@ -16,18 +16,22 @@ from loupe.engine.jobs import Checkpoint
 from loupe.engine.sae.checkpoint import newest_usable
 from loupe.engine.sae.measures import Measures
 from loupe.engine.sae.trainer import TrainingJob
+from loupe.engine.sae.warming import kernels_ready
 from loupe.storage.artefacts import ArtefactStore
 from tests.engine.sae.test_trainer import TIMES, plan, stream
 from tests.storage.faults import ALWAYS, Dying
 
-# One process imports torch, then forks a child per life, so that each life can be killed cheaply.
+# One process imports torch and the kernels, then forks a child per life, so that each life can be killed cheaply, and
+# spends its events on training.
 LIVES = """
 import json, os, signal, sys
 from pathlib import Path
 import torch
+from loupe.engine.sae.warming import kernels_ready
 from tests.engine.sae.test_killed_training import one_life
 
 torch.set_num_threads(1)
+list(kernels_ready())
 for home, at_event, at_effect, beside in json.loads(sys.argv[1]):
     child = os.fork()
     if not child:
@@ -130,6 +134,7 @@ def assert_recovers(tmp_path: Path, undisturbed: Path, deaths: list[tuple[int, i
 
 
 def test_killed_between_pieces_of_a_step_it_goes_on_from_the_last_checkpoint(tmp_path, undisturbed):
+    list(kernels_ready())
     total = sum(1 for _ in TrainingJob(small(), stream()).run(JobContext()))
     assert total > 30
     assert_recovers(tmp_path, undisturbed, [(at, 0, False) for at in range(1, total, 3)])
