@@ -145,7 +145,7 @@ class TrainingJob:
             yield from self._begin(ctx)
             yield from self._train(ctx, pool)
             yield from self._saved(ctx)
-            return (yield from self._finish(ctx))
+            return (yield from self._finish(ctx, pool))
         finally:
             if pool is not None:
                 pool.shutdown(wait=True)
@@ -255,7 +255,7 @@ class TrainingJob:
         self._save_wanted.clear()
         for learner in self._learners:
             learner.check_finite()
-        state, writer = self.state(), ctx.writer
+        state, writer = (yield from self._copied(ctx)), ctx.writer
         if pool is None:
             yield Checkpoint(self._reference(_write(writer, self.name, state), state.step))
             return
@@ -273,16 +273,14 @@ class TrainingJob:
         self._saving = None
         yield Checkpoint(self._reference(artefact, step))
 
-    def state(self) -> TrainingState:
-        """All of the training as it stands at the end of a step, copied to the CPU."""
-        self._saving_step = self.step
-        return TrainingState(
-            self.plan,
-            self.step,
-            self.stream.state(),
-            {learner.name: learner.state() for learner in self._learners},
-            {learner.name: learner.numbers() for learner in self._learners},
-        )
+    def _copied(self, ctx: JobContext) -> Steps[TrainingState]:
+        """All of the training as it stands at the end of a step, copied to the CPU tensor by tensor."""
+        seconds, tensors = self._seconds, {}
+        for learner in self._learners:
+            tensors[learner.name] = yield from self._timed(ctx, learner.copying(), "saving a checkpoint")
+        self._seconds, self._saving_step = seconds, self.step
+        numbers = {learner.name: learner.numbers() for learner in self._learners}
+        return TrainingState(self.plan, self.step, self.stream.state(), tensors, numbers)
 
     @staticmethod
     def _wait_a_little(saving: Future[str]) -> None:
@@ -294,7 +292,7 @@ class TrainingJob:
 
     # Ending.
 
-    def _finish(self, ctx: JobContext) -> Steps[TrainingResult]:
+    def _finish(self, ctx: JobContext, pool: ThreadPoolExecutor | None) -> Steps[TrainingResult]:
         yield from self._fix_thresholds(ctx)
         saes = []
         for run, learner in zip(self.plan.runs, self._learners, strict=True):
@@ -303,15 +301,30 @@ class TrainingJob:
             card = None
             if self._evaluate is not None:
                 card = yield from self._timed(ctx, self._evaluate(run, sae), f"evaluating {run.name}")
-            saes.append(TrainedSAE(run, sae, card, self._exported(ctx, run, sae, card)))
+            artefact = yield from self._exported(ctx, pool, run, sae, card)
+            saes.append(TrainedSAE(run, sae, card, artefact))
         return TrainingResult(tuple(saes), self.step, self.step < self.plan.training.steps)
 
-    def _exported(self, ctx: JobContext, run: SAERun, sae: SAE, card: Any) -> str | None:
-        if ctx.writer is None or self._export is None:
+    def _exported(
+        self, ctx: JobContext, pool: ThreadPoolExecutor | None, run: SAERun, sae: SAE, card: Any
+    ) -> Steps[str | None]:
+        """The id of the artefact that an SAE was written to, beside the device where there is a thread for it."""
+        writer, export = ctx.writer, self._export
+        if writer is None or export is None:
             return None
-        with ctx.writer("sae", run.name, {"training": self.name, "step": self.step, **run.to_dict()}) as draft:
-            self._export(draft.folder, run, sae, card)
-        return draft.id
+
+        def write() -> str:
+            with writer("sae", run.name, {"training": self.name, "step": self.step, **run.to_dict()}) as draft:
+                export(draft.folder, run, sae, card)
+            return draft.id
+
+        if pool is None:
+            return write()
+        writing = pool.submit(write)
+        while not writing.done():
+            self._wait_a_little(writing)
+            yield self._progress(f"writing {run.name}")
+        return writing.result()
 
     def _fix_thresholds(self, ctx: JobContext) -> Steps[None]:
         counted = [
