@@ -17,7 +17,7 @@ from loupe.engine.data.chats import Message
 from loupe.engine.data.rows import TokenFlag
 from loupe.engine.errors import BadOption
 from loupe.engine.models.chat import render_chat_text
-from loupe.engine.nla.unreliable import content_positions
+from loupe.engine.models.chat_contents import chat_frame, content_positions
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -134,7 +134,8 @@ def encode_documents(tokenizer: PreTrainedTokenizerBase, documents: Sequence[str
     for text, document, ids, chat in zip(texts, documents, encoded, chats, strict=True):
         flags = [int(TokenFlag.SPECIAL) if token in special else 0 for token in ids]
         if chat and not isinstance(document, str):
-            contents = content_positions(tokenizer, document, text, ids) or [range(len(ids))]
+            frame = chat_frame(tokenizer, document, add_generation_prompt=False)
+            contents = content_positions(tokenizer, document, text, ids, frame) or [range(len(ids))]
             said = {position for content in contents for position in content}
             flags = [flag if place in said else flag | TokenFlag.TEMPLATE for place, flag in enumerate(flags)]
         found.append(Encoded(list(ids), flags))

@@ -84,7 +84,9 @@ def read_json(file: Path) -> dict[str, Any]:
 def _header(file: Path, raw: bytes) -> dict[str, Any]:
     try:
         header = json.loads(raw)
-        assert all(isinstance(entry["data_offsets"][1], int) for name, entry in header.items() if name[:2] != "__")
+        for entry in (entry for name, entry in header.items() if name != "__metadata__"):
+            assert isinstance(entry["data_offsets"][1], int) and isinstance(entry["dtype"], str)
+            assert all(isinstance(extent, int) and extent >= 0 for extent in entry["shape"])
     except (ValueError, AttributeError, KeyError, IndexError, TypeError, AssertionError) as error:
         raise CorruptFile(f"{file} has no readable safetensors header.") from error
     return header

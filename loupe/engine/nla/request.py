@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from loupe.engine.errors import BadInput, BadOption, BadPositions, EmptyText
 from loupe.engine.models.chat import render_chat_text
+from loupe.engine.models.chat_contents import chat_frame, content_positions
 from loupe.engine.models.language_model import LanguageModel
 from loupe.engine.models.tokens import encode_text
 from loupe.engine.nla.extraction import check_ids, check_layer
 from loupe.engine.nla.salience import Unit
-from loupe.engine.nla.unreliable import content_positions, mark
 from loupe.engine.nla.verbalizer import Sampling
 
 if TYPE_CHECKING:
@@ -128,7 +128,8 @@ def _cut_chat(tokenizer: PreTrainedTokenizerBase, request: AnalysisRequest, repl
     ids = tuple(tokenizer.encode(rendered, add_special_tokens=False))
     if request.prefill is not None:
         messages = (*messages, {"role": "assistant", "content": request.prefill})
-    contents = content_positions(tokenizer, messages, rendered, ids, _frame(tokenizer, request, generation))
+    frame = chat_frame(tokenizer, request.messages or (), prefill=request.prefill, add_generation_prompt=generation)
+    contents = content_positions(tokenizer, messages, rendered, ids, frame)
     if contents is None:
         return Cut(ids)
     said = {position for positions in contents for position in positions}
@@ -136,16 +137,6 @@ def _cut_chat(tokenizer: PreTrainedTokenizerBase, request: AnalysisRequest, repl
         Turn(message["role"], where[0], where[-1]) for message, where in zip(messages, contents, strict=True) if where
     )
     return Cut(ids, tuple(position for position in range(len(ids)) if position not in said), tuple(turns))
-
-
-def _frame(tokenizer: PreTrainedTokenizerBase, request: AnalysisRequest, generation: bool | None) -> str:
-    """The chat with a mark in place of every content; empty where the template wants to know what is in there."""
-    blank = [{**message, "content": mark(number)} for number, message in enumerate(request.messages or ())]
-    prefill = None if request.prefill is None else mark(len(blank))
-    try:
-        return render_chat_text(tokenizer, blank, prefill=prefill, add_generation_prompt=generation)
-    except BadInput:
-        return ""
 
 
 def _positions(chosen: tuple[int, ...] | None, length: int) -> tuple[int, ...]:

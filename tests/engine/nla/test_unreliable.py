@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from loupe.engine.models.chat_contents import content_positions
 from loupe.engine.nla.request import AnalysisRequest, _cut_chat
 from loupe.engine.nla.sidecar import Role, parse_sidecar
-from loupe.engine.nla.unreliable import content_positions, flags_of, min_position_of, outlier_norms
+from loupe.engine.nla.unreliable import flags_of, min_position_of, outlier_norms
 from tests.engine.nla.tiny_pairs import GOLDEN, read_sidecar, tiny_tokenizer
 
 
