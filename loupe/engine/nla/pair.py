@@ -18,11 +18,12 @@ from pathlib import Path
 import torch
 
 from loupe.engine.errors import BadOption, DepthDrift, WidthMismatch
+from loupe.engine.models.fingerprint import file_sha256
 from loupe.engine.models.language_model import LanguageModel
 from loupe.engine.nla.extraction import check_layer
 from loupe.engine.nla.extraction import extract as extract
 from loupe.engine.nla.metrics import Denominator
-from loupe.engine.nla.reconstructor import Reconstructor, load_reconstructor
+from loupe.engine.nla.reconstructor import HEAD_NAME, Reconstructor, load_reconstructor
 from loupe.engine.nla.sidecar import SIDECAR_NAME, Role, load_sidecar
 from loupe.engine.nla.verbalizer import Verbalizer, load_verbalizer
 
@@ -31,7 +32,7 @@ from loupe.engine.nla.verbalizer import Verbalizer, load_verbalizer
 class NLAPair:
     """Both halves, the layer K whose block output they read, and the denominator of `fve_nrm` if one is known.
 
-    `fingerprints` identify what was loaded: verbalizer, reconstructor and both sidecars (empty for parts in memory).
+    `fingerprints` identify what was loaded: verbalizer, reconstructor with its head, and both sidecars (empty for parts in memory).
     """
 
     verbalizer: Verbalizer
@@ -96,6 +97,7 @@ def join_pair(
         (
             ("verbalizer", verbalizer.lm.fingerprint),
             ("reconstructor", reconstructor.trunk.fingerprint),
+            ("reconstructor_head", file_sha256(Path(ar_path) / HEAD_NAME)),
             ("verbalizer_sidecar", _file_sha256(Path(av_path) / SIDECAR_NAME)),
             ("reconstructor_sidecar", _file_sha256(Path(ar_path) / SIDECAR_NAME)),
         ),

@@ -180,7 +180,7 @@ def test_the_metadata_repeats_the_analysis(loaded, best_of_three):
     again = run_here(AnalysisJob(*loaded, AnalysisRequest(**request)))
     assert_same(again, best_of_three)
     assert set(best_of_three.metadata["fingerprints"]) == {
-        *("model", "verbalizer", "reconstructor", "verbalizer_sidecar", "reconstructor_sidecar")
+        *("model", "verbalizer", "reconstructor", "reconstructor_head", "verbalizer_sidecar", "reconstructor_sidecar")
     }
     assert [token["token_id"] for token in best_of_three.metadata["tokens"]] == list(request["token_ids"])
 
