@@ -32,7 +32,8 @@ from loupe.engine.nla.verbalizer import Verbalizer, load_verbalizer
 class NLAPair:
     """Both halves, the layer K whose block output they read, and the denominator of `fve_nrm` if one is known.
 
-    `fingerprints` identify what was loaded: verbalizer, reconstructor with its head, and both sidecars (empty for parts in memory).
+    `fingerprints` identify what was loaded: verbalizer, reconstructor with its head, and both sidecars (empty for
+    parts in memory).
     """
 
     verbalizer: Verbalizer
