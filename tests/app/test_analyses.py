@@ -49,7 +49,9 @@ async def test_a_saved_run_has_everything_needed_to_repeat_it(api: httpx.AsyncCl
     record = (await api.get(f"/api/v1/runs/{id}")).json()["data"]
     assert len(record["token_ids"]) == record["summary"]["positions"]
     parts = {"verbalizer", "reconstructor", "reconstructor_head", "verbalizer_sidecar", "reconstructor_sidecar"}
-    assert set(record["fingerprints"]) == {"model", *parts} and all(len(v) == 64 for v in record["fingerprints"].values())
+    assert set(record["fingerprints"]) == {"model", *parts} and all(
+        len(v) == 64 for v in record["fingerprints"].values()
+    )
     assert record["request"]["seed"] == 7 and record["request"]["text"] == TEXT
     assert {"torch", "transformers", "python", "loupe-lab"} <= set(record["versions"])
     assert (record["device"], record["dtype"], record["layer"]) == ("cpu", "fp32", 3)

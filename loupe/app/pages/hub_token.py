@@ -13,9 +13,7 @@ def ask_token(workspace: Workspace, say: Say) -> None:
     """Write or remove the hub token."""
     token = workspace.hub_token
     with Sheet("Token for gated models") as sheet:
-        about = (
-            "It is kept in the system's keyring, else in a file for the operator alone; never shown again. Now: "
-        )
+        about = "It is kept in the system's keyring, else in a file for the operator alone; never shown again. Now: "
         ui.html(f'{about}<b data-testid="token-source">{text(token.source)}</b>.', sanitize=False).classes("soft")
         field = ui.input("Token", password=True).props("outlined dense autocomplete=off data-testid=token-field")
         sheet.place()

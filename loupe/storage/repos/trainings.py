@@ -91,7 +91,7 @@ class Trainings:
             await session.execute(delete(PointRow).where(_point("job_id") == job_id, _point("step") > step))
 
     async def add_checkpoint(self, job_id: str, step: int, artefact: Artefact) -> CheckpointRecord:
-        """Record a finished checkpoint, its artefact with it; an older one of the same step stays until it is pruned."""
+        """Record a finished checkpoint, its artefact with it; an older one of the same step stays until pruned."""
         row = CheckpointRow(
             id=new_id(), job_id=job_id, step=step, artefact_id=artefact.id, size=artefact.size, kept=False,
             created_at=self._now(),
