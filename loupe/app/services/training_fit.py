@@ -3,7 +3,6 @@
 import asyncio
 import shutil
 import time
-from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ from loupe.app.services.training_work import new_stream, open_token_rows, split_
 if TYPE_CHECKING:
     from loupe.engine.context import JobContext
     from loupe.engine.device import DeviceThread
-    from loupe.engine.jobs import Event
+    from loupe.engine.jobs import Steps
     from loupe.engine.models.language_model import LanguageModel
     from loupe.engine.sae.plan import TrainingPlan
 
@@ -111,7 +110,7 @@ class _Probe:
         stream = new_stream(lm, rows, small, request, min(request.buffer_rows, 16_384))
         self._job = TrainingJob(small, stream, name=self.name)
 
-    def run(self, ctx: "JobContext") -> "Generator[Event, None, float]":
+    def run(self, ctx: "JobContext") -> "Steps[float]":
         times: list[float] = []
         spent, step = 0.0, 0
         steps = self._job.run(ctx)

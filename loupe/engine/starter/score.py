@@ -39,7 +39,7 @@ class Sizes:
     round_trip_documents: int = 200
     per_document: int = 2
     best_of_documents: int = 60
-    sae_documents: int = 160
+    sae_documents: int = 400
     concept_documents: int = 800
 
     @staticmethod

@@ -25,7 +25,7 @@ class SAERecipe:
     batch_rows: int = 1024
     lr: float = 3e-3
     census_documents: int = 800  # whose tokens tell which latents died
-    judged_documents: int = 160
+    judged_documents: int = 400
     seed: int = 41
 
     @property

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from torch import Tensor
+from torch.nn import functional as F
 
 from loupe.engine.data.rows import TokenRows
-from loupe.engine.models.hooks import HookPoint
+from loupe.engine.models.hooks import HookPoint, intervene
 from loupe.engine.models.language_model import LanguageModel
 from loupe.engine.sae.evaluation import EvaluationCard, evaluate
 from loupe.engine.sae.formats.loaded import LoadedSAE
 from loupe.engine.sae.formats.saelens import read_saelens
-from loupe.engine.sae.sae import SAE
 from loupe.engine.starter.corpus import HELD_OUT_SEED, plain_rows
 from loupe.engine.starter.saes.activations import activations_of
 from loupe.engine.starter.saes.concepts import concept_tables
@@ -46,10 +48,11 @@ def score_saes(
     scores: dict[str, Any] = {"cards": {}}
     read = {place.parent.name: read_saelens(place.parent) for place in sorted(folder.glob("*/cfg.json"))}
     on_progress("SAEs")
+    means = _means(lm, [_writes(loaded)[0] for loaded in read.values()], rows)
     for name, loaded in read.items():
-        card = _card(lm, loaded, rows).to_dict()
-        card["ce_mean"] = _card(lm, _mean_predictor(lm, loaded, rows), rows).ce_sae
-        scores["cards"][name] = card | {"k": loaded.sae.config.k, "tokens_trained": _tokens_trained(folder / name)}
+        card, (point,) = _card(lm, loaded, rows).to_dict(), _writes(loaded)
+        card |= {"k": loaded.sae.config.k, "ce_mean": _ce_with(lm, point, means[point], rows)}
+        scores["cards"][name] = card | {"tokens_trained": _tokens_trained(folder / name)}
     on_progress("concepts in single features")
     residual = {each.hook_points[0]: each.sae for each in read.values() if each.hook_point_out is None}
     tables = concept_tables(lm, residual, JUDGED_DOCUMENT + 500_000, concept_documents) if residual else {}
@@ -64,14 +67,31 @@ def _writes(loaded: LoadedSAE) -> tuple[HookPoint, ...]:
     return (loaded.hook_point_out,) if loaded.hook_point_out else loaded.hook_points
 
 
+def _means(lm: LanguageModel, points: list[HookPoint], rows: TokenRows) -> dict[HookPoint, Tensor]:
+    """The mean activation at every hook point, over the tokens that SAEs are judged on."""
+    found = list(activations_of(lm, points, _documents(rows)))
+    return {point: torch.cat([each[point] for each in found]).mean(0) for point in points}
+
+
 @torch.no_grad()
-def _mean_predictor(lm: LanguageModel, loaded: LoadedSAE, rows: TokenRows) -> LoadedSAE:
-    """An SAE of the same kind that always answers with the mean of what it should reconstruct."""
-    point = _writes(loaded)[0]
-    documents = (rows.ids(row) for row in range(len(rows)))
-    blank = SAE(loaded.sae.config)
-    blank.b_dec.copy_(torch.cat([each[point] for each in activations_of(lm, [point], documents)]).mean(0))
-    return LoadedSAE(blank, loaded.hook_points, loaded.model_name, loaded.source_format, (), loaded.hook_point_out)
+def _ce_with(lm: LanguageModel, point: HookPoint, mean: Tensor, rows: TokenRows) -> float:
+    """The model's loss per token when all but the first token of each document have this activation."""
+
+    def changed(hidden: Tensor) -> Tensor:
+        return torch.cat([hidden[:, :1], mean.to(hidden).expand_as(hidden[:, 1:])], dim=1)
+
+    total, count = 0.0, 0
+    for document in _documents(rows):
+        ids = torch.from_numpy(document)[None]
+        with intervene(lm, point, changed):
+            logits = lm.logits(ids)
+        total += float(F.cross_entropy(logits[0, :-1].float(), ids[0, 1:], reduction="sum"))
+        count += ids.shape[1] - 1
+    return total / count
+
+
+def _documents(rows: TokenRows) -> Iterator[np.ndarray]:
+    return (rows.ids(row) for row in range(len(rows)))
 
 
 def _tokens_trained(place: Path) -> int:
