@@ -54,7 +54,7 @@ def test_every_mlp_has_a_transcoder_and_the_stream_its_sae(built):
 
 def test_scores_are_those_of_the_cards(built, scores):
     card = json.loads((built[0].result("saes") / "blocks.3.resid_post/evals.json").read_text())
-    scored = scores["cards"]["blocks.3.resid_post"]
+    scored = json.loads(json.dumps(scores))["cards"]["blocks.3.resid_post"]
     assert {name: scored[name] for name in card} == card
     assert len(scores["cards"]) == 6
     assert card["explained_variance"] > 0
