@@ -24,11 +24,11 @@ SHIPPED = {
     "model": "language_model",
     "lens": "lens",
     "saes": "saes",
-    "nla/av": "second_improvement",
-    "nla/ar": "adapted_reconstructor",
-    "nla/ar2": "adapted_second_reconstructor",
+    "nla/av": "improvement",
+    "nla/ar": "reconstructor",
+    "nla/ar2": "second_reconstructor",
 }
-SAMPLES = ("storm_at_sea", "handing_over", "story_of_a_skill")
+SAMPLES = ("handing_over", "story_of_a_skill", "storm_at_sea")  # from the easiest to the hardest
 SAMPLE_SEED = TEST_SEED + 500_000
 SIZE_LIMIT = 30 * 2**20
 
@@ -67,7 +67,7 @@ def assemble(
 
 
 def write_sample_runs(folder: Path) -> None:
-    """Analyse held-out stories with best of two, as a user would, and keep the exported results."""
+    """Analyse held-out stories with best of four, as a user would, and keep the exported results."""
     model = load_model(folder / "model", dtype="fp32")
     pair = load_pair(model, folder / "nla/av", folder / "nla/ar", dtype="fp32")
     lens = TunedLens.load(folder / "lens")
@@ -76,8 +76,8 @@ def write_sample_runs(folder: Path) -> None:
         text = write_document(SAMPLE_SEED + number, plot=plots[name]).text
         request = AnalysisRequest(
             text=text,
-            best_of=2,
-            temperature=0.8,
+            best_of=4,
+            temperature=0.6,
             seed=number,
             max_new_tokens=120,
             salience="line",

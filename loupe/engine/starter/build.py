@@ -3,7 +3,7 @@
     tokenizer -> binding_model -> language_model -> lens -> examples
               -> (verbalizer, saes | reconstructors)
               -> refinement -> second_refinement -> third_refinement -> spelling -> fourth_refinement
-              -> improvement -> samples -> adapted reconstructors -> second_improvement -> assembly
+              -> improvement -> assembly
 
 What does not need each other trains side by side, each in a process of its own on half of the cores. Every stage
 appends what it measured and cost to `log.jsonl` in the work folder.
@@ -38,7 +38,7 @@ from loupe.engine.starter.stages import StageProgress, Workshop
 
 BY_TOKENS = (
     "reconstructor", "second_reconstructor", "verbalizer", "refinement", "second_refinement", "third_refinement",
-    "fourth_refinement", "adaptation",
+    "fourth_refinement",
 )  # fmt: skip
 OnProgress = Callable[[StageProgress], None]
 
@@ -59,8 +59,10 @@ class Plan:
     saes: SAERecipe = field(default_factory=SAERecipe)
     first_example: int = 100_000_000  # documents the language model is not trained on
     documents: int = 22_000
-    reconstructor: ReconstructorRecipe = field(default_factory=lambda: ReconstructorRecipe(seed=1))
-    second_reconstructor: ReconstructorRecipe = field(default_factory=lambda: ReconstructorRecipe(seed=11))
+    reconstructor: ReconstructorRecipe = field(default_factory=lambda: ReconstructorRecipe(tokens=5_600_000, seed=1))
+    second_reconstructor: ReconstructorRecipe = field(
+        default_factory=lambda: ReconstructorRecipe(tokens=5_600_000, seed=11)
+    )
     verbalizer: VerbalizerRecipe = field(default_factory=VerbalizerRecipe)
     refinement: VerbalizerRecipe = field(
         default_factory=lambda: VerbalizerRecipe(tokens=3_750_000, matrix_lr=0.012, seed=21)
@@ -73,14 +75,9 @@ class Plan:
     )
     spelling: SpellingRecipe = field(default_factory=SpellingRecipe)
     fourth_refinement: VerbalizerRecipe = field(
-        default_factory=lambda: VerbalizerRecipe(tokens=3_200_000, matrix_lr=0.012, emphasis=3.0, spelling=0.3, seed=24)
-    )
-    samples: int = 12_000
-    adaptation: ReconstructorRecipe = field(
-        default_factory=lambda: ReconstructorRecipe(tokens=1_200_000, matrix_lr=0.006, other_lr=1e-3, seed=31)
+        default_factory=lambda: VerbalizerRecipe(tokens=5_800_000, matrix_lr=0.012, emphasis=3.0, spelling=0.3, seed=24)
     )
     improvement: ImprovementRecipe = field(default_factory=ImprovementRecipe)
-    second_improvement: ImprovementRecipe = field(default_factory=lambda: ImprovementRecipe(rounds=200, seed=103))
     gated: bool = True
 
     def scaled(self, scale: float) -> Plan:
@@ -108,11 +105,7 @@ class Plan:
             saes=self.saes.scaled(scale),
             documents=max(16, int(self.documents * scale)),
             spelling=replace(self.spelling, steps=max(1, int(self.spelling.steps * scale))),
-            samples=max(16, int(self.samples * scale)),
             improvement=replace(self.improvement, rounds=max(1, int(self.improvement.rounds * scale))),
-            second_improvement=replace(
-                self.second_improvement, rounds=max(1, int(self.second_improvement.rounds * scale))
-            ),
             gated=False,
             **shrunk,
         )
@@ -120,7 +113,7 @@ class Plan:
     def seeded(self, seed: int) -> Plan:
         moved = {
             name: replace(getattr(self, name), seed=getattr(self, name).seed + 1_000 * seed)
-            for name in (*BY_TOKENS, "lens", "improvement", "second_improvement")
+            for name in (*BY_TOKENS, "lens", "spelling", "improvement")
         }
         for name in ("binding_model", "language_model", "saes"):
             recipe = getattr(self, name)
@@ -159,18 +152,8 @@ def run_stage(name: str, workshop: Workshop, plan: Plan) -> Iterator[StageProgre
             return nla_stages.spelling(workshop, name, "third_refinement", plan.spelling)
         case "fourth_refinement":
             return nla_stages.verbalizer(workshop, name, "spelling", plan.fourth_refinement)
-        case "samples":
-            return nla_stages.samples(workshop, plan.samples)
-        case "adapted_reconstructor":
-            return nla_stages.adaptation(workshop, name, "reconstructor", 0, plan.adaptation)
-        case "adapted_second_reconstructor":
-            recipe = replace(plan.adaptation, seed=plan.adaptation.seed + 1)
-            return nla_stages.adaptation(workshop, name, "second_reconstructor", 1, recipe)
         case "improvement":
             return nla_stages.improvement(workshop, name, "fourth_refinement", "reconstructor", plan.improvement)
-        case "second_improvement":
-            recipe = plan.second_improvement
-            return nla_stages.improvement(workshop, name, "improvement", "adapted_reconstructor", recipe)
     raise ValueError(f"There is no stage {name!r}.")
 
 
@@ -190,15 +173,10 @@ def build_starter(
     for name in ("tokenizer", "binding_model", "language_model", "lens", "examples"):
         finish_stage(name, workshop, plan, on_progress)
     _side_by_side((("verbalizer", "saes"), ("reconstructor", "second_reconstructor")), workshop, plan, on_progress)
-    finish_stage("refinement", workshop, plan, on_progress)
-    finish_stage("second_refinement", workshop, plan, on_progress)
-    finish_stage("third_refinement", workshop, plan, on_progress)
-    finish_stage("spelling", workshop, plan, on_progress)
-    finish_stage("fourth_refinement", workshop, plan, on_progress)
-    finish_stage("improvement", workshop, plan, on_progress)
-    finish_stage("samples", workshop, plan, on_progress)
-    _side_by_side((("adapted_reconstructor",), ("adapted_second_reconstructor",)), workshop, plan, on_progress)
-    finish_stage("second_improvement", workshop, plan, on_progress)
+    for name in (
+        "refinement", "second_refinement", "third_refinement", "spelling", "fourth_refinement", "improvement",
+    ):  # fmt: skip
+        finish_stage(name, workshop, plan, on_progress)
     sizes = Sizes() if scale == 1 else Sizes.small()
     return assemble(workshop, target, on_progress, sizes, limited=plan.gated)
 

@@ -39,8 +39,11 @@ say what the text has not revealed. Held-out documents come from seeds that no s
 Language model: the last two blocks start as copy heads and the first two look a fixed number of tokens back; while it
 trains, linear heads at block {layer} must tell the state of the story from the residual stream (they are thrown away
 afterwards). This is what makes so small a model carry names and things, and its activations readable.
-Reconstructors: supervised on ground-truth explanations, then also on samples of the verbalizer, each on its own half.
-Verbalizer: supervised in two rounds, then two rounds of policy gradient with the first reconstructor's cosine as reward. Cost on two CPU cores:
+Then linear heads ask the same activations for the last five tokens and the next one, so that they can be told.
+Reconstructors: supervised on ground-truth explanations, from two seeds.
+Verbalizer: supervised, with wider MLPs from the third round on; between two rounds the last places of its prompt learn to
+spell the last tokens, so that a quote need only be copied; then policy gradient with the first reconstructor's cosine as
+reward. Cost on two CPU cores that were shared with other work:
 
 | stage | steps | minutes |
 |---|---|---|

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any, TypeVar
@@ -23,7 +22,7 @@ from loupe.engine.nla.training.prompt import Prompt
 from loupe.engine.nla.training.reconstructor import Reconstruction, ReconstructorRecipe, train_reconstructor
 from loupe.engine.nla.training.spelling import Spelling, SpellingRecipe, train_spelling
 from loupe.engine.nla.training.verbalizer import VerbalizerRecipe, blindness, train_verbalizer
-from loupe.engine.nla.verbalizer import Sampling, Verbalizer, load_verbalizer, parse_explanation
+from loupe.engine.nla.verbalizer import Sampling, Verbalizer, parse_explanation
 from loupe.engine.starter.corpus import HELD_OUT_SEED
 from loupe.engine.starter.explanations import quoted, telling_spans
 from loupe.engine.starter.nla_examples import FIRST_POSITION, as_examples, make_cases
@@ -92,42 +91,6 @@ def reconstructor(workshop: Workshop, name: str, recipe: ReconstructorRecipe) ->
     model = _trainable(Reconstruction(base.model, LAYER))
     made = Examples.load(workshop.result("examples"))
     stream = train_reconstructor(model, words, facts.reconstructor_template, made, recipe, workshop.checkpoint(name))
-    for step, steps, loss in stream:
-        yield StageProgress(name, step, steps, {"mse_nrm": loss, "fve_nrm": 1 - loss / facts.fve_denominator})
-    with workshop.publishing(name) as folder:
-        save_reconstructor(model, base.model, words, facts, folder)
-
-
-def samples(workshop: Workshop, count: int) -> Iterator[StageProgress]:
-    """What the refined verbalizer says of `count` activations, one sample each: with all its mistakes."""
-    made = Examples.load(workshop.result("examples"))
-    speaker = load_verbalizer(workshop.result("improvement"), dtype="fp32")
-    chosen = random.Random(f"samples:{count}").sample(range(len(made)), min(count, len(made)))  # noqa: S311
-    texts: list[str] = []
-    for start in range(0, len(chosen), 500):
-        sampling = Sampling(temperature=1.0, seed=start, max_new_tokens=MAX_NEW_TOKENS)
-        groups = speaker.verbalize(made.vectors[chosen[start : start + 500]], sampling)
-        texts += [parse_explanation(group[0].text) or group[0].text for group in groups]
-        yield StageProgress("samples", len(texts), len(chosen), {})
-    with workshop.publishing("samples") as folder:
-        Examples(made.vectors[chosen], tuple(texts)).save(folder / "said")
-
-
-def adaptation(
-    workshop: Workshop, name: str, source: str, half: int, recipe: ReconstructorRecipe
-) -> Iterator[StageProgress]:
-    """Teach a reconstructor to read what the verbalizer really says, beside the truth; each gets its own half."""
-    (base, words), facts = load_stage(workshop, "language_model"), read_facts(workshop)
-    said, made = Examples.load(workshop.result("samples") / "said"), Examples.load(workshop.result("examples"))
-    texts = said.texts[half::2]
-    mixed = Examples(
-        torch.cat([said.vectors[half::2], made.vectors[: len(texts)]]), (*texts, *made.texts[: len(texts)])
-    )
-    model = _trainable(Reconstruction(base.model, LAYER))
-    trained, _ = load_reconstructor(workshop.result(source), dtype="fp32")
-    model.backbone.load_state_dict(trained.trunk.backbone.state_dict())
-    model.head.weight.data.copy_(trained.value_head)
-    stream = train_reconstructor(model, words, facts.reconstructor_template, mixed, recipe, workshop.checkpoint(name))
     for step, steps, loss in stream:
         yield StageProgress(name, step, steps, {"mse_nrm": loss, "fve_nrm": 1 - loss / facts.fve_denominator})
     with workshop.publishing(name) as folder:

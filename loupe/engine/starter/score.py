@@ -27,7 +27,7 @@ from loupe.engine.starter.saes.score import score_saes
 
 TEST_SEED = HELD_OUT_SEED + 1_000_000
 MAX_NEW_TOKENS = 120
-BEST_OF_TEMPERATURE = 1.0
+BEST_OF_TEMPERATURE = 0.7
 
 
 @dataclass(frozen=True, slots=True)

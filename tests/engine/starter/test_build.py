@@ -93,7 +93,8 @@ def test_building_again_repeats_no_finished_stage(built):
         "reconstructor",
         "verbalizer",
         "refinement",
-        "second_improvement",
+        "spelling",
+        "improvement",
     ):
         finish_stage(name, Workshop(work), Plan().scaled(0.002), again.append)
     assert again == []

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from loupe.engine.starter.explanations import Slots, explain, names_in, read_slots, token_word
+from loupe.engine.starter.explanations import Slots, explain, last_pieces, names_in, read_slots, token_word
 from loupe.engine.starter.world.story import write_document
 
 LIKELY = [(" kite", 0.6), (".", 0.2), (" a", 0.05), (" the", 0.01)]
@@ -52,3 +52,10 @@ def test_a_token_is_written_as_a_reader_would_say_it(token: str, word: str):
 
 def test_reading_slots_forgives_nonsense():
     assert read_slots("nothing of the kind") == Slots(None, None, None, None, None, None)
+
+
+def test_a_quote_has_five_words_or_marks_however_they_hang_together():
+    assert last_pieces('She said to Ida, "Wait for me!"') == '"Wait for me!"'
+    assert last_pieces("It was Ida's drum.") == "was Ida's drum."
+    assert last_pieces("Once upon a time there was") == "upon a time there was"
+    assert last_pieces("Ida") == "Ida" and last_pieces("") == ""

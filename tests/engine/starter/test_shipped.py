@@ -44,6 +44,21 @@ def test_the_verbalizer_is_not_blind(scores: dict):
     assert forced["true"] < 0.6 * forced["shuffled"] and forced["true"] < 0.6 * forced["zero"]
 
 
+def test_explanations_carry_the_activation(scores: dict):
+    assert scores["greedy"]["fve_nrm"] >= 0.60
+    assert scores["best_of_8"]["fve_nrm_second_reconstructor"] >= 0.72
+
+
+def test_saes_keep_to_their_k_live_and_hold_the_concepts_of_the_world(scores: dict):
+    cards, concepts = scores["saes"]["cards"], scores["saes"]["concepts"]["blocks.3.resid_post"]
+    assert len(cards) == 7
+    for card in cards.values():
+        k = 32 if card["l0"] > 28 else 24
+        assert abs(card["l0"] / k - 1) < 0.025 and card["dead_share"] < 0.05
+    for concept in ("who", "object", "place", "feeling"):
+        assert concepts[concept]["mean_f1"] > 0.8
+
+
 def test_shuffled_activations_score_nothing(scores: dict):
     assert scores["greedy"]["fve_nrm_shuffled"] <= 0
     assert scores["reconstructor"]["first"]["fve_nrm_shuffled"] <= 0
