@@ -79,7 +79,7 @@ def test_sample_runs_explain_every_token_of_a_held_out_story(built):
     for file in (starter / "runs").glob("*.json"):
         run = json.loads(file.read_text())
         assert [row["position"] for row in run["data"]] == list(range(len(run["data"])))
-        assert all("explanation" in row and len(row["rollouts"]) == 2 for row in run["data"])
+        assert all("explanation" in row and len(row["rollouts"]) == 4 for row in run["data"])
 
 
 def test_building_again_repeats_no_finished_stage(built):
