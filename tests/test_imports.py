@@ -15,6 +15,8 @@ NETWORK = {
 TALKS_TO_OURSELVES = {"app/cli/client.py"}  # the command line reaches the server that holds the data directory
 READS_THE_ENVIRONMENT = {
     "storage/paths.py",  # LOUPE_HOME's default
+    "app/settings.py",  # tells which settings come from it
+    "app/settings_file.py",  # LOUPE_CONFIG: where the file is
     "app/server.py",  # variables set for NiceGUI
     "app/older_variables.py",  # translates an earlier app's variables into ours, before anything is started
     "app/services/convert.py",  # strips the environment of a child process, and reads no setting

@@ -1,5 +1,6 @@
 """Where models are put: chosen over REST, kept over a restart, refused in words where there is no such device."""
 
+import importlib
 from collections.abc import Callable
 from typing import Any
 
@@ -139,6 +140,6 @@ def test_a_driver_that_is_not_there_or_does_not_answer_is_no_accelerator(monkeyp
 
     for module in (absent, lambda name: Nvml()):
         accelerators._driver.cache_clear()
-        monkeypatch.setattr("importlib.import_module", module)
+        monkeypatch.setattr(importlib, "import_module", module)
         assert accelerators.read_accelerators() == ()
     accelerators._driver.cache_clear()

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from tests.app.conftest import GOLDEN, lay_out_starter
 from tests.browser.conftest import READY, Server, Visitor, start_server, stop_server
 
-LONG = "The fox ran home and slept by the river. " * 4
+LONG = "The fox ran home and slept by the river. " * 20
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def ask(page: Page, text: str) -> None:
     page.get_by_test_id("text").fill(text)
     page.get_by_test_id("options").click()
-    page.get_by_test_id("max-new-tokens").fill("16")
+    page.get_by_test_id("max-new-tokens").fill("48")
     page.keyboard.press("Escape")
     expect(page.get_by_test_id("options")).to_have_text(re.compile("1 changed"))
     page.get_by_test_id("explain").click()

@@ -42,7 +42,7 @@ def test_a_file_arrives_over_a_line_that_fails_and_becomes_a_dataset(
 
     visitor.context.route("**/api/v1/uploads/*offset=*", fail_twice)
     page.get_by_test_id("dataset-file").set_input_files(file)
-    expect(page.get_by_test_id("dataset-title")).to_have_text("hills")
+    expect(page.get_by_test_id("dataset-title")).to_have_text("hills.jsonl")
     expect(page.get_by_test_id("dataset-sent")).to_be_hidden()
     assert offsets[:5] == ["0", "50000", "50000", "75000", "75000"], "after a failure pieces are smaller"
     expect(page.get_by_test_id("document").first).to_contain_text("hill number 0")
@@ -66,5 +66,5 @@ def test_a_stopped_upload_goes_on_where_it_was(visit: Callable[..., Visitor], tm
     page.get_by_test_id("dataset-stop").click()
     expect(page.get_by_test_id("dataset-problem")).to_contain_text("go on")
     page.get_by_test_id("dataset-file").set_input_files(file)
-    expect(page.get_by_test_id("dataset-title")).to_have_text("hills")
+    expect(page.get_by_test_id("dataset-title")).to_have_text("hills.jsonl")
     assert offsets[:3] == ["0", "50000", "50000"]

@@ -107,7 +107,7 @@ def table_html(rows: list[dict[str, Any]]) -> str:
 
 
 def _row(job: dict[str, Any]) -> str:
-    total, done = job.get("total"), job["done"]
+    total, done = job.get("total"), job["done"] or 0
     bar = f'<progress max="{total}" value="{done}" aria-label="Progress">{done} of {total}</progress>' if total else ""
     count = f"{done:,} / {total:,}" if total else ""
     left = f" · {seconds(job['seconds_left'])} left" if "seconds_left" in job else ""

@@ -32,7 +32,7 @@ WHOLE = ("step", "tokens", "micro_rows")
 
 def job_html(job: Mapping[str, Any]) -> str:
     """State, progress and time left, and the buttons for what may be done now."""
-    total, done = job.get("total"), job["done"]
+    total, done = job.get("total"), job["done"] or 0
     bar = f'<progress max="{total}" value="{done}" aria-label="Progress">{done} of {total}</progress>' if total else ""
     count = f"{done:,} / {total:,} steps" if total else ""
     left = f"{seconds(job['seconds_left'])} left" if "seconds_left" in job else ""

@@ -266,10 +266,14 @@ def test_a_block_elsewhere_that_is_not_connected_is_found_out(fake: FakeTensorMo
 
 def split(name: str) -> LanguageModel:
     """A model of the zoo without numbers, its first block at home and the others on another device."""
-    with no_init_weights():  # there is nothing to draw numbers for
-        model = ZOO[name]()
-    if name in ("mixtral", "qwen3_moe", "gpt_oss"):
-        model = model.to(torch.bfloat16)  # the only dtype for which torch knows the shapes of fused experts
+    fused = name in ("mixtral", "qwen3_moe", "gpt_oss")
+    usual = torch.get_default_dtype()
+    torch.set_default_dtype(torch.bfloat16 if fused else usual)  # the one for which torch knows the shapes of experts
+    try:
+        with no_init_weights():  # there is nothing to draw numbers for
+            model = ZOO[name]()
+    finally:
+        torch.set_default_dtype(usual)
     lm = wrap_model(model.requires_grad_(False), None)
     where = ("cpu",) + ("meta",) * (len(lm.blocks) - 1)
     settle(lm.model, Spread(Placement(("cpu", "meta")), lm.family.blocks, where))

@@ -35,11 +35,13 @@ class Watching:
     @contextmanager
     def answered(self, id: str) -> Iterator[None]:
         """In the block, the end of a request is told by whoever ends it."""
+        before = id in self._answered  # an earlier message ended it already
         self._answered.add(id)
         try:
             yield
         except Exception:  # it was not ended here after all, whatever kept it from that
-            self._answered.discard(id)
+            if not before:
+                self._answered.discard(id)
             raise
 
     async def run(self, live: LiveRun, about: Message) -> None:
