@@ -17,7 +17,7 @@ from tests.browser.conftest import READY, Server, start_server, stop_server
 
 IMAGES = Path(__file__).parents[2] / "docs/img"
 STORY = "The fox lost her lantern by the river. A crow found it and took it to the mill, where a hungry boy slept."
-SAMPLED = {"text": STORY, "best_of": 2, "temperature": 1.0}
+SAMPLED = {"text": STORY, "best_of": 4, "temperature": 0.6}
 
 
 class Shot(NamedTuple):

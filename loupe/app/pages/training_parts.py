@@ -150,8 +150,9 @@ def strip_html(strips: Mapping[str, Mapping[str, Any]], step: int | None) -> str
     parts = [_strip(sae, strip) for sae, strip in strips.items() if strip.get("latents")]
     if not parts:
         return '<p class="soft">Nothing is watched, or nothing fires on the watched text yet.</p>'
-    when = f'<p class="soft small">At step {step:,}; colour is the activation, each row relative to its largest.</p>'
-    return (when if step is not None else "") + "".join(parts)
+    when = "" if step is None else f"At step {step:,}. "  # a first look may come before the first point
+    told = f'<p class="soft small">{when}Colour is the activation, each row relative to its largest.</p>'
+    return told + "".join(parts)
 
 
 def _strip(sae: str, strip: Mapping[str, Any]) -> str:
