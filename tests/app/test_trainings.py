@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from loupe.app.api.application import build_api
+from loupe.app.pages.training_parts import strip_html
 from loupe.app.services.curves import thinned
 from loupe.app.settings import Settings
 from loupe.app.workspace import Workspace, open_workspace
@@ -160,3 +161,10 @@ def test_thinning_a_curve_keeps_its_ends_and_its_peaks() -> None:
 def client(workspace: Workspace) -> httpx.AsyncClient:
     transport = httpx.ASGITransport(build_api(workspace, paths_allowed=True))
     return httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1")
+
+
+def test_what_fires_can_be_drawn_before_the_first_point() -> None:
+    strips = {"one": {"tokens": [" a", "<b>"], "latents": [7], "acts": [[0.0, 2.0]]}}
+    early, later = strip_html(strips, None), strip_html(strips, 1200)
+    assert 'data-testid="strip-feature"' in early and "At step" not in early and "<b>" not in early
+    assert "At step 1,200." in later
