@@ -1,7 +1,10 @@
 // What only the browser knows about the strip: where the pointer is, what it drags over, what lies above or below.
 // Everything is told as {k: kind, v: value}; the server checks it.
+//
+// Which token is kept is drawn by the server, a moment after a key. Keys come faster than that: until the server has
+// drawn the token that the last key went to (`_sent`), the next key goes on from there and not from what is drawn.
 loupe.strip = {
-  _over: -1, _anchor: -1, _head: -1, _dragged: false, _down: false,
+  _sent: null, _over: -1, _anchor: -1, _head: -1, _dragged: false, _down: false,
   index(e) {
     const t = e.target.closest ? e.target.closest('[data-i]') : null;
     return t ? Number(t.dataset.i) : -1;
@@ -44,6 +47,7 @@ loupe.strip = {
     if (this._dragged) { this._dragged = false; return; }
     const i = this.index(e);
     if (e.currentTarget.querySelector('.tok.chosen')) { emit({ k: 'range', v: null }); if (i < 0) return; }
+    this._sent = null;
     emit({ k: 'lock', v: i });
     if (i >= 0) e.target.closest('[data-i]').scrollIntoView({ block: 'nearest' }); // the sheet of a phone covers half
   },
@@ -61,6 +65,7 @@ loupe.strip = {
     if (e.key === 'Enter' && box.querySelector('.tok.chosen')) return said('explain', null);
     if (e.key === 'Escape') {
       this._anchor = -1;
+      this._sent = null;
       return box.querySelector('.tok.chosen') ? said('range', null) : said('lock', -1);
     }
     const explained = [...box.querySelectorAll('.tok.done, .tok.doubtful')];
@@ -68,18 +73,25 @@ loupe.strip = {
     if (!all.length) return;
     const from = e.shiftKey && this._head >= 0 && box.querySelector('.tok.chosen') ? this._head : this.kept(box);
     const now = all.findIndex((t) => Number(t.dataset.i) === from);
-    if (e.key === 'Enter' || e.key === ' ') return said('lock', now < 0 ? Number(all[0].dataset.i) : from);
+    if (e.key === 'Enter' || e.key === ' ') {
+      this._sent = null;
+      return said('lock', now < 0 ? Number(all[0].dataset.i) : from);
+    }
     const next = this.next(all, now, e.key);
     if (!next) return;
     const i = Number(next.dataset.i);
     next.scrollIntoView({ block: 'nearest' });
-    if (!e.shiftKey) return said('lock', i === from ? from : i);
+    if (!e.shiftKey) { this._sent = i; return said('keep', i); }
     if (this._anchor < 0 || !box.querySelector('.tok.chosen')) this._anchor = Math.max(from, 0);
     this._head = i;
     this.paint(box);
     said('range', [this._anchor, i]);
   },
-  kept: (box) => Number(box.querySelector('.tok.locked')?.dataset.i ?? -1),
+  kept(box) {
+    const drawn = Number(box.querySelector('[data-i].locked')?.dataset.i ?? -1);
+    if (drawn === this._sent) this._sent = null;
+    return this._sent ?? drawn;
+  },
   next(all, now, key) {
     const last = all.length - 1;
     if (key === 'ArrowRight') return now === last ? null : all[now + 1];
@@ -111,20 +123,22 @@ loupe.table = {
     if (sort) return emit({ sort: sort.dataset.sort });
     if (String(getSelection())) return; // a drag to copy text is not a choice
     const row = e.target.closest('[data-i]');
-    if (row) emit({ i: Number(row.dataset.i) });
+    if (row) { loupe.strip._sent = null; emit({ i: Number(row.dataset.i) }); }
   },
   key(e, emit) {
     if (e.ctrlKey || e.metaKey || e.altKey || e.target.closest('button, input')) return;
-    if (e.key === 'Escape') return emit({ i: -1 });
+    if (e.key === 'Escape') { loupe.strip._sent = null; return emit({ i: -1 }); }
     const all = [...e.currentTarget.querySelectorAll('tbody [data-i], .column[data-i]')];
-    const now = all.findIndex((row) => row.classList.contains('locked'));
+    const kept = loupe.strip.kept(e.currentTarget);
+    const now = all.findIndex((row) => Number(row.dataset.i) === kept);
     const step = { ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1 }[e.key];
     const ends = { Home: 0, End: all.length - 1 };
     const next = step ? Math.min(Math.max(now + step, 0), all.length - 1) : ends[e.key] ?? -1;
     if (next < 0 || next === now) return;
     e.preventDefault();
     all[next].scrollIntoView({ block: 'nearest', inline: 'nearest' });
-    emit({ i: Number(all[next].dataset.i) });
+    loupe.strip._sent = Number(all[next].dataset.i);
+    emit({ i: loupe.strip._sent, keep: true });
   },
 };
 
@@ -155,6 +169,7 @@ if (localStorage.getItem('loupe-card')) {
 loupe.card = {
   click(e, emit) {
     const act = e.target.closest('[data-act]');
+    if (act?.dataset.act === 'release') loupe.strip._sent = null;
     if (act) emit(act.dataset.act);
   },
 };

@@ -279,6 +279,8 @@ async def test_what_a_process_could_not_finish_the_next_one_does(make_settings: 
         states = {live.id: (await workspace.runs.get(live.id)).state for live in (running, waiting)}
         assert states[running.id] in ("interrupted", "done") and "running" not in states.values()
         await workspace.jobs.restart()
+        for id, state in states.items():
+            assert state == "done" or workspace.analyses.is_busy(id), "whoever asks now would hear that it is gone"
         for id in states:
             await workspace.jobs.wait(id)
             assert (await workspace.runs.get(id)).state == "done", "an accepted analysis was forgotten"

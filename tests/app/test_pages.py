@@ -90,6 +90,7 @@ def test_rows_never_cross_a_turn_and_the_first_of_each_says_who_speaks() -> None
     ("said", "expected"),
     [
         ({"k": "lock", "v": 4}, ("lock", 4)),
+        ({"k": "keep", "v": 4}, ("keep", 4)),
         ({"k": "hover", "v": -1}, ("hover", None)),
         ({"k": "range", "v": [9, 2]}, ("range", (2, 9))),
         ({"k": "range", "v": ["x", 2]}, ("range", None)),

@@ -70,3 +70,18 @@ def test_the_main_job_is_done_without_a_mouse(visit: Callable[..., Visitor]) -> 
     page.keyboard.press("h")
     page.wait_for_url("**/history")
     expect(page.get_by_test_id("history-row")).to_contain_text("The fox ran.")
+
+
+def test_arrow_keys_faster_than_the_server_each_go_one_token_on(visit: Callable[..., Visitor]) -> None:
+    page = visit().open("/?position=5")
+    expect(page.get_by_test_id("release")).to_be_visible()
+    pressed = """(box, keys) => keys.forEach((key) => box.dispatchEvent(new KeyboardEvent('keydown', {key})))"""
+    page.get_by_test_id("token-strip").evaluate(
+        pressed, ["Home", "ArrowRight", "ArrowRight", "ArrowLeft", "ArrowRight"]
+    )
+    expect(page.locator(".card .head")).to_contain_text("token 2 of")
+    page.get_by_test_id("release").click()
+    expect(page.get_by_test_id("release")).to_have_count(0)
+    page.get_by_test_id("token-strip").evaluate(pressed, ["Home", "Home"])
+    expect(page.locator(".card .head")).to_contain_text("token 0 of")
+    expect(page.get_by_test_id("release")).to_be_visible()

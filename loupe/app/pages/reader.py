@@ -225,6 +225,11 @@ class Reader:
         self._show_card(position)
         self._note(position)
 
+    def _pick(self, position: int | None, keep: bool) -> None:
+        """A click lets the kept token go, an arrow key never does."""
+        if not (keep and position == self.locked):
+            self.lock(position)
+
     def release(self) -> None:
         """Let the kept token go."""
         if self.locked is None:
@@ -237,8 +242,8 @@ class Reader:
     def _heard(self, kind: str, value: Any) -> Any:
         if kind == "hover":
             self._hover(value)
-        elif kind == "lock":
-            self.lock(value)
+        elif kind in ("lock", "keep"):
+            self._pick(value, kind == "keep")
         elif kind == "range":
             self._choose(range(value[0], value[1] + 1) if value else None)
         elif kind == "explain":
@@ -325,13 +330,13 @@ class Reader:
         if self.mode == "table" and self.view.positions:
             if self._table is None:
                 with self._other:
-                    self._table = ResultTable(self._wanted, self.lock)
+                    self._table = ResultTable(self._wanted, self._pick)
                 self._table.wrap(bool(app.storage.user.get("whole")))
             shown = self._table
         elif self.mode == "transposed" and self.view.positions:
             if self._transposed is None:
                 with self._other:
-                    self._transposed = Transposed(self.lock)
+                    self._transposed = Transposed(self._pick)
             shown = self._transposed
         for view in filter(None, (self._table, self._transposed)):
             view.box.visible = view is shown

@@ -109,7 +109,8 @@ def row_html(view: RunView, role: str, indices: range, paint: Paint) -> str:
 class TokenStrip:
     """The strip on a page; `on_event(kind, value)` tells what the reader does.
 
-    Kinds: `hover` and `lock` with a position or None, `range` with two positions or None, `explain`.
+    Kinds: `hover`, `lock` (a click) and `keep` (an arrow key) with a position or None, `range` with two positions or
+    None, `explain`.
     """
 
     def __init__(self, on_event: Callable[[str, Any], Any]) -> None:
@@ -169,7 +170,7 @@ def heard(args: Any) -> tuple[str, Any]:
     if not isinstance(said, dict):
         return "", None
     kind, value = said.get("k"), said.get("v")
-    if kind in ("hover", "lock"):
+    if kind in ("hover", "lock", "keep"):
         return kind, int(value) if isinstance(value, int | float) and value >= 0 else None
     if kind == "range":
         ends = value if isinstance(value, list) and len(value) == 2 else None

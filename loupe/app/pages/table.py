@@ -55,9 +55,10 @@ def _has(value: object) -> bool:
 
 
 class ResultTable:
-    """The table on a page. `on_pick(position)` tells which row was chosen, −1 that it is let go."""
+    """The table on a page. `on_pick(position, keep)` tells which row was chosen, −1 that it is let go; `keep`: by an
+    arrow key."""
 
-    def __init__(self, columns: Sequence[str], on_pick: Callable[[int], None]) -> None:
+    def __init__(self, columns: Sequence[str], on_pick: Callable[[int, bool], None]) -> None:
         self.columns = [name for name in columns if name in COLUMNS] or list(DEFAULT)
         self._on_pick = on_pick
         self._sort, self._down, self._page = "position", False, 0
@@ -189,7 +190,7 @@ class ResultTable:
             self._sort, self._page = name, 0
             self._again()
         elif isinstance(position, int | float):
-            self._on_pick(int(position))
+            self._on_pick(int(position), bool(said.get("keep")))
 
 
 def _tops_html(ranked: tuple[Ranked, ...]) -> str:

@@ -20,9 +20,10 @@ SHOWN = ("fve_nrm", "cosine", "kl")
 
 
 class Transposed:
-    """The view on a page. `on_pick(position)` tells which column was chosen, −1 that it is let go."""
+    """The view on a page. `on_pick(position, keep)` tells which column was chosen, −1 that it is let go; `keep`: by an
+    arrow key."""
 
-    def __init__(self, on_pick: Callable[[int], None]) -> None:
+    def __init__(self, on_pick: Callable[[int, bool], None]) -> None:
         self._on_pick = on_pick
         self._columns: list[ui.html] = []
         self._drawn: list[str] = []
@@ -83,7 +84,7 @@ class Transposed:
     def _clicked(self, event: Any) -> None:
         position = event.args.get("i") if isinstance(event.args, dict) else None
         if isinstance(position, int | float):
-            self._on_pick(int(position))
+            self._on_pick(int(position), bool(event.args.get("keep")))
 
 
 def column_html(found: PositionView, look: Look, score: str, scale: Scale | None) -> str:

@@ -7,7 +7,7 @@ let results grow on the live run, save them, tell everyone. Closing a page chang
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -26,12 +26,10 @@ from loupe.app.services.runs import Result, Runs
 from loupe.app.services.system import versions
 from loupe.app.settings import Settings
 from loupe.engine.errors import BadOption, EmptyText, TextTooLong
+from loupe.storage import errors
 from loupe.storage.repos.jobs import JobRecord, NewJob
 from loupe.storage.repos.runs import NewRun, RunRecord
 from loupe.storage.rows import WorkState
-
-if TYPE_CHECKING:
-    pass
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +57,7 @@ class Analyses:
         self.bridge = bridge
         self.events = events
         self._live: dict[str, LiveRun] = {}
-        jobs.register(Kind(JOB, self._work, pausable=True, restarts=True, again=self._again))
+        jobs.register(Kind(JOB, self._work, pausable=True, restarts=True, again=self._again, taken_up=self._taken_up))
         self._seconds_per_position: float | None = None
         self._accepting = 0  # passed the bound, and is being written down
 
@@ -223,11 +221,18 @@ class Analyses:
             raise BadOption("best_of needs a temperature above 0: greedy rollouts are all the same.")
 
     async def _work(self, job: LiveJob) -> None:
-        live, spec = job.given or (None, None)
-        if live is None:
-            record = await self.runs.get(job.id)
-            live = self._remember(LiveRun(job.id, AnalysisOptions.model_validate(record.request), record.author))
+        live, spec = job.given or (await self._from_record(job.id), None)
         await AnalysisWork(self, live, job, spec).run()
+
+    async def _taken_up(self, job: JobRecord) -> tuple[LiveRun, None] | None:
+        try:
+            return await self._from_record(job.id), None
+        except (errors.NotFound, ValidationError):
+            return None  # the work will meet the same, fail with it and say so
+
+    async def _from_record(self, id: str) -> LiveRun:
+        record = await self.runs.get(id)
+        return self._remember(LiveRun(id, AnalysisOptions.model_validate(record.request), record.author))
 
     async def _again(self, job: JobRecord, author: str) -> str:
         return (await self.repeat(job.id, paths_allowed=job.request["paths_allowed"], author=author)).id

@@ -41,17 +41,23 @@ from loupe.storage.store import Store
 REMEMBERED = 200  # ended jobs that the bridge still knows
 
 Again = Callable[[JobRecord, str], Awaitable[str]]
+TakenUp = Callable[[JobRecord], Awaitable[Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of work. `again(record, author)` makes a new job of one that ended; None: the same request once more."""
+    """A kind of work.
+
+    `again(record, author)` makes a new job of one that ended; None: the same request once more. `taken_up(record)` is
+    what `submit` would be `given` for a job of a dead process, made before anybody can ask about it.
+    """
 
     name: str
     work: Work
     pausable: bool = False
     restarts: bool = False
     again: Again | None = None
+    taken_up: TakenUp | None = None
 
 
 class Jobs:
@@ -131,7 +137,7 @@ class Jobs:
         _, live = await self._allowed(id, "resume")
         record = await self.rows.requeue(id)
         if live is None:
-            live = self._launch(record)
+            live = await self._take_up(record)
         else:
             live.go_on()
             self._tell(live, live.state)
@@ -150,7 +156,7 @@ class Jobs:
         if live is None and record.kind not in self._kinds:
             await self.rows.cancel(id)
             return await self.get(id)
-        live = live or self._launch(record)  # what was kept beside the row is ended by the work itself
+        live = live or await self._take_up(record)  # what was kept beside the row is ended by the work itself
         live.say(
             f"cancelled{_by(by)}{f', work of {record.author}' if record.author not in ('', by) else ''}", "warning"
         )
@@ -199,7 +205,7 @@ class Jobs:
             kind = self._kinds.get(record.kind)
             if kind is None or record.id in self._live or not (kind.restarts or record.state is WorkState.QUEUED):
                 continue
-            live = self._launch(await self.rows.line_up(record.id))
+            live = await self._take_up(await self.rows.line_up(record.id))
             live.say("taken up again after a restart")
             found += 1
         return found
@@ -214,6 +220,12 @@ class Jobs:
         if tasks:
             await asyncio.wait(tasks)
         logging.getLogger("loupe").removeHandler(self._listener)
+
+    async def _take_up(self, record: JobRecord) -> LiveJob:
+        """Work on a job of a dead process."""
+        make = self._kinds[record.kind].taken_up
+        given = await make(record) if make else None
+        return self._live.get(record.id) or self._launch(record, given)  # somebody may have been faster
 
     def _launch(self, record: JobRecord, given: Any = None) -> LiveJob:
         live = self._live[record.id] = LiveJob(record, given, self._changed, self._keep_checkpoint)
