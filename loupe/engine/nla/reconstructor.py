@@ -119,7 +119,7 @@ class Reconstructor:
         embeds = self.trunk.embed(torch.tensor([piece.tokens]))[0]
         hidden, added = run_path(self.trunk.backbone, embeds, positions(piece, start).to(device), visible, context)
         numbers, leaves = list(piece.leaves.keys()), list(piece.leaves.values())
-        out[numbers] = (hidden[leaves].to(self.value_head.dtype) @ self.value_head.T).float()
+        out[numbers] = (hidden[leaves] @ self.value_head.T).float()
         everything = path.joined(added) if path else added
         return everything.select(piece.carried().to(device))
 
@@ -181,7 +181,10 @@ def load_reconstructor_steps(
 
 
 def load_value_head(folder: Path, trunk: LanguageModel) -> Float[Tensor, "rows columns"]:
-    """The matrix beside a reconstructor's weights. Raises UnknownFormat (missing), UnsafeFile, CorruptFile."""
+    """The matrix beside a reconstructor's weights, in the trunk's dtype.
+
+    Raises UnknownFormat (missing), UnsafeFile, CorruptFile.
+    """
     file = folder / HEAD_NAME
     if not file.is_file():
         for other in folder.glob("value_head.*"):
@@ -194,7 +197,7 @@ def load_value_head(folder: Path, trunk: LanguageModel) -> Float[Tensor, "rows c
     tensors = load_file(str(file))
     if len(tensors) != 1:
         raise CorruptFile(f"{file} must hold one d x d matrix (no bias), found {sorted(tensors)}.")
-    return next(iter(tensors.values())).to(trunk.device)
+    return next(iter(tensors.values())).to(trunk.device, trunk.torch_dtype)
 
 
 def check_depth(trunk: LanguageModel, layer: int) -> None:

@@ -53,6 +53,16 @@ def test_a_text_and_its_variants_share_their_beginnings(reconstructor):
     assert together < 0.65 * apart
 
 
+def test_a_head_stored_in_half_precision_works_in_the_dtype_that_was_asked_for(tmp_path):
+    folders = write_pair(tmp_path, "llama")
+    file = folders.ar / "value_head.safetensors"
+    save_file({name: tensor.half() for name, tensor in load_file(str(file)).items()}, str(file))
+    reconstructor = load_reconstructor(folders.ar, dtype="fp32")[0]
+    assert reconstructor.value_head.dtype == reconstructor.trunk.torch_dtype == torch.float32
+    exact = reconstructor.reconstruct(["a fox at dawn"])
+    assert (exact != exact.half().float()).any()
+
+
 def test_the_template_is_computed_once_and_again_after_a_weight_changed(tmp_path):
     reconstructor = write_pair(tmp_path, "llama").load()[1].reconstructor
     before = reconstructor.reconstruct(["a fox"])
