@@ -7,15 +7,13 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from loupe.app.cli.client import Client, Refused, open_client, wait_while
-from loupe.app.cli.output import err, meter, out, print_json
-from loupe.app.errors import status_of_code
+from loupe.app.cli.client import Client, open_client
+from loupe.app.cli.following import finished
+from loupe.app.cli.output import err, out, print_json
 from loupe.app.services.options import AnalysisOptions
 from loupe.app.settings import Settings
 from loupe.engine.errors import BadOption
-from loupe.storage.rows import WorkState
 
-BUSY = {WorkState.QUEUED.value, WorkState.RUNNING.value, WorkState.PAUSED.value}
 Folder = Annotated[str | None, typer.Option(help="Name of a known model, or a folder.")]
 
 
@@ -77,25 +75,8 @@ def analyze(
 
 def _run(client: Client, options: AnalysisOptions, *, quiet: bool) -> dict[str, Any]:
     id = client.post("/analyses", options.model_dump(mode="json"))["data"]["id"]
-    wait_for_run(client, id, "analysing", quiet=quiet)
+    finished(client, id, title="analysing", quiet=quiet)  # a run and its job share an id
     return client.get_raw(f"/runs/{id}/result")
-
-
-def wait_for_run(client: Client, id: str, doing: str, *, quiet: bool) -> None:
-    """Show an analysis until it has ended; Ctrl-C ends it. Raises Refused unless it came to a result."""
-    try:
-        with meter(doing, quiet=quiet) as show:
-            status = wait_while(
-                busy=lambda s: s["state"] in BUSY,
-                read=lambda: client.get(f"/analyses/{id}")["data"],
-                show=lambda s: show(s["done"], s.get("total"), s.get("stage", "")),
-            )
-    except KeyboardInterrupt:
-        client.post(f"/analyses/{id}/cancel")
-        raise
-    if status["state"] != WorkState.DONE.value:
-        problem = status.get("error") or {"code": "cancelled", "message": "The analysis was cancelled."}
-        raise Refused(status_of_code(problem["code"]), problem)
 
 
 def _print(result: dict[str, Any]) -> None:

@@ -6,15 +6,13 @@ from typing import Annotated
 import typer
 
 from loupe.app.cli.client import open_client
-from loupe.app.cli.output import out, print_json
+from loupe.app.cli.output import Json, out, print_json
 from loupe.app.services.system import snapshot_json
 from loupe.app.settings import Settings
 from loupe.storage.backup import choose
 from loupe.storage.paths import DataDir
 from loupe.storage.restore import is_newer
 from loupe.storage.restore import restore as restore_backup
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def backup(

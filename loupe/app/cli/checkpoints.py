@@ -5,13 +5,12 @@ from typing import Annotated
 import typer
 
 from loupe.app.cli.client import open_client
-from loupe.app.cli.jobs import followed
-from loupe.app.cli.output import out, print_json, print_table
+from loupe.app.cli.following import finished
+from loupe.app.cli.output import Json, out, print_json, print_table
 from loupe.app.plain import plain
 from loupe.app.settings import Settings
 
 app = typer.Typer(help="What a training saved: list, save, load, fork, keep, delete.", no_args_is_help=True)
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Training = Annotated[str, typer.Argument(help="Id of a training.")]
 Checkpoint = Annotated[str, typer.Argument(help="Id from `loupe checkpoints list`.")]
 
@@ -62,7 +61,7 @@ def fork(
     with open_client(Settings()) as client:
         wanted = {"name": name, "training": changes}
         begun = client.post(f"/trainings/{training}/checkpoints/{checkpoint}/fork", wanted)["data"]
-        followed(client, begun["job_id"], quiet=as_json)
+        finished(client, begun["job_id"], quiet=as_json, outlives=True)
         done = client.get(f"/trainings/{begun['job_id']}")["data"]
     print_json(done) if as_json else out.print(f"[green]{done['id']}[/] {done['state']}: {', '.join(done['saes'])}")
 

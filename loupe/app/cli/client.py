@@ -6,7 +6,6 @@ LOUPE_SERVER set the requests go to that server, wherever it is, under the key i
 """
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
@@ -22,7 +21,6 @@ from loupe.storage.paths import DataDir
 
 Send = Callable[..., httpx.Response]
 Stream = Callable[..., AbstractContextManager[httpx.Response]]
-Status = dict[str, Any]
 
 
 class Refused(Exception):
@@ -191,13 +189,3 @@ def _in_process(settings: Settings) -> Iterator[Client]:
             yield Client(lambda *a, **k: portal.call(lambda: http.request(*a, **k)), remote=False)
         finally:
             portal.call(http.aclose)
-
-
-def wait_while(busy: Callable[[Status], bool], read: Callable[[], Status], show: Callable[[Status], None]) -> Status:
-    """Read ten times a second while busy, showing each; returns the last."""
-    while True:
-        status = read()
-        show(status)
-        if not busy(status):
-            return status
-        time.sleep(0.1)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from loupe.app.cli.output import err, meter, out, print_json
+from loupe.app.cli.output import Json, err, meter, out, print_json
 from loupe.app.errors import ConsentMissing
 from loupe.app.services.convert import Converted, Source, open_source, targets
 from loupe.app.services.convert import convert as convert_source
@@ -17,7 +17,7 @@ def convert(
     to: Annotated[Path | None, typer.Option(help="Folder for the result; unset: beside the file.")] = None,
     consent: Annotated[str | None, typer.Option(help="The file's sha256, to agree without being asked.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace NAME.safetensors and NAME.json.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Turn FILE into NAME.safetensors and NAME.json, in a process without network that can write nothing else."""
     folder = to or file.parent

@@ -6,9 +6,9 @@ from typing import Annotated, Any
 import typer
 
 from loupe.app.cli.client import open_client
-from loupe.app.cli.jobs import followed
-from loupe.app.cli.kept import Json, delete_kept, list_kept, restore_kept, show_kept
-from loupe.app.cli.output import out, print_json
+from loupe.app.cli.following import finished
+from loupe.app.cli.kept import delete_kept, list_kept, restore_kept, show_kept
+from loupe.app.cli.output import Json, out, print_json
 from loupe.app.cli.sending import send_file
 from loupe.app.plain import plain
 from loupe.app.settings import Settings
@@ -49,7 +49,7 @@ def create(
     with open_client(Settings()) as client:
         source = {"upload": send_file(client, place, quiet=as_json)} if client.far else {"path": str(place)}
         begun = client.post("/datasets", {**wanted, **source})["data"]
-        job = followed(client, begun["job_id"], quiet=as_json)
+        job = finished(client, begun["job_id"], quiet=as_json)
         made = next(row for row in client.every("/datasets") if row["name"] == wanted["name"])
     print_json(made) if as_json else out.print(f"[green]{made['id']}[/] {job['message']}")
 
@@ -74,7 +74,7 @@ def fetch(
             print_json(client.post("/datasets/preview", wanted)["data"])
             return
         begun = client.post("/datasets", wanted)["data"]
-        job = followed(client, begun["job_id"], quiet=as_json)
+        job = finished(client, begun["job_id"], quiet=as_json)
     print_json(job) if as_json else out.print(f"{plain(wanted['name'])}: {job['message']}", markup=False)
 
 
@@ -93,7 +93,7 @@ def tokenise(
     wanted = {"model": model, "mode": mode, "max_tokens": max_tokens, "overlap": overlap, "name": name}
     with open_client(Settings()) as client:
         begun = client.post(f"/datasets/{id}/tokenisations", {**wanted, "documents": documents})["data"]
-        followed(client, begun["job_id"], quiet=as_json)
+        finished(client, begun["job_id"], quiet=as_json)
         made = client.get(f"/datasets/{id}/tokenisations")["data"][0]
     if as_json:
         print_json(made)

@@ -1,11 +1,10 @@
 """`loupe doctor`: is everything here that a first run needs?"""
 
 from dataclasses import asdict
-from typing import Annotated
 
 import typer
 
-from loupe.app.cli.output import out, print_json
+from loupe.app.cli.output import Json, out, print_json
 from loupe.app.services.placements import device_check
 from loupe.app.services.system import checks
 from loupe.app.settings import Settings
@@ -13,7 +12,7 @@ from loupe.storage.lock import read_holder
 from loupe.storage.paths import DataDir
 
 
-def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+def doctor(as_json: Json = False) -> None:
     """Check installation, starter, data directory and exposure; exit with 1 when something is not well."""
     settings = Settings()
     found = checks(settings)

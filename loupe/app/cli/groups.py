@@ -7,8 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from loupe.app.cli.client import open_client
-from loupe.app.cli.models import Device, Dtype, Json, Search, ended, pages, show, told, watch
-from loupe.app.cli.output import print_json
+from loupe.app.cli.following import finished
+from loupe.app.cli.models import Device, Dtype, Search, ended, show, told
+from loupe.app.cli.output import Json, print_json
 from loupe.app.settings import Settings
 from loupe.engine.errors import CorruptFile
 
@@ -108,7 +109,7 @@ def _add_common(app: typer.Typer, path: str) -> None:
         """Bring it and its base into a server's memory; of a group, its first usable pair."""
         with open_client(Settings()) as client:
             begun = client.post(f"{path}/{id}/load", {"dtype": dtype, "device": device})["data"]
-            job = watch(client, begun["job_id"], f"loading {id}", quiet=as_json)
+            job = finished(client, begun["job_id"], title=f"loading {id}", quiet=as_json)
         ended(job, as_json, id)
 
     @app.command("unload")
@@ -134,7 +135,7 @@ _add_common(groups, "/model-groups")
 
 def _list(path: str, columns: tuple[str, ...], as_json: bool, search: str, deleted: bool) -> None:
     with open_client(Settings()) as client:
-        rows = pages(client, path, search=search, deleted=deleted)
+        rows = client.every(path, search=search, deleted=deleted)
     show(rows, ("id", "name", "deleted_at") if deleted else columns, as_json, "Nothing here.")
 
 

@@ -7,16 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
-from loupe.app.cli.client import Client, Refused, open_client, wait_while
-from loupe.app.cli.output import err, meter, out, print_json, print_table
-from loupe.app.errors import status_of_code
+from loupe.app.cli.client import open_client
+from loupe.app.cli.following import followed, refused
+from loupe.app.cli.output import Json, err, out, print_json, print_table
 from loupe.app.plain import plain
 from loupe.app.settings import Settings
 
 app = typer.Typer(help="All work: analyses, generations, downloads, trainings.", no_args_is_help=True)
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Id = Annotated[str, typer.Argument(help="Id from `loupe jobs list`.")]
-BUSY = ("queued", "running")
 
 
 @app.command("list")
@@ -66,7 +64,7 @@ def logs(id: Id, as_json: Json = False) -> None:
 def watch(id: Id, as_json: Json = False) -> None:
     """Follow a job until it has ended; fails when the job failed."""
     with open_client(Settings()) as client:
-        _print(followed(client, id, quiet=as_json), as_json)
+        _shown(followed(client, id, quiet=as_json), as_json)
 
 
 @app.command("pause")
@@ -110,21 +108,15 @@ def _pull(lever: str, id: str, as_json: bool, *, works: bool = False) -> None:
     with open_client(Settings()) as client:
         job = client.post(f"/jobs/{id}/{lever}")["data"]
         if works and not client.remote:
-            job = followed(client, job["id"], quiet=as_json)
+            _shown(followed(client, job["id"], quiet=as_json), as_json)
+            return
         _print(job, as_json)
 
 
-def followed(client: Client, id: str, *, quiet: bool) -> dict[str, Any]:
-    """Show a job's progress until it has ended; its last state. Raises Refused when it failed."""
-    with meter(id, quiet=quiet) as bar:
-        job = wait_while(
-            busy=lambda job: job["state"] in BUSY,
-            read=lambda: client.get(f"/jobs/{id}")["data"],
-            show=lambda job: bar(job["done"], job.get("total"), plain(job.get("message", ""))),
-        )
+def _shown(job: dict[str, Any], as_json: bool) -> None:
     if job["state"] == "failed":
-        raise Refused(status_of_code(job["error"]["code"]), job["error"])
-    return job
+        raise refused(job)
+    _print(job, as_json)
 
 
 def _row(job: dict[str, Any]) -> tuple[str, ...]:

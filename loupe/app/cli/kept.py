@@ -1,16 +1,12 @@
-"""What `loupe datasets` and `loupe saes` do alike: list, show, delete into a bin, bring back."""
+"""What nouns do alike on the command line: list, show, delete into a bin, bring back."""
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from loupe.app.cli.client import open_client
 from loupe.app.cli.output import out, print_json, print_table
 from loupe.app.plain import plain
 from loupe.app.settings import Settings
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def list_kept(
@@ -18,17 +14,17 @@ def list_kept(
     columns: Sequence[str],
     cells: Callable[[dict[str, Any]], Sequence[str]],
     *,
-    search: str,
-    deleted: bool,
     as_json: bool,
+    empty: str = "Nothing here.",
+    **query: Any,
 ) -> None:
-    """All of a noun, or those in its bin, as a table."""
+    """All of a noun that answer the query, such as `search` or `deleted`, as a table."""
     with open_client(Settings()) as client:
-        rows = client.every(f"/{noun}", search=search, deleted=deleted)
+        rows = client.every(f"/{noun}", **query)
     if as_json:
         print_json(rows)
         return
-    print_table(columns, [cells(row) for row in rows], empty="Nothing here.")
+    print_table(columns, [cells(row) for row in rows], empty=empty)
 
 
 def show_kept(noun: str, id: str, *, as_json: bool) -> None:

@@ -5,26 +5,21 @@ from typing import Annotated, Any
 import typer
 
 from loupe.app.cli.client import open_client
-from loupe.app.cli.jobs import followed
-from loupe.app.cli.output import out, print_json, print_table
+from loupe.app.cli.following import finished
+from loupe.app.cli.kept import list_kept
+from loupe.app.cli.output import Json, out, print_json, print_table
 from loupe.app.plain import plain
 from loupe.app.settings import Settings
 
 app = typer.Typer(help="Tuned lenses: shipped, fitted here, or in the configured folder.", no_args_is_help=True)
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Id = Annotated[str, typer.Argument(help="Id from `loupe lens list`.")]
 
 
 @app.command("list")
 def list_lenses(as_json: Json = False) -> None:
     """Lenses in the order in which they are preferred."""
-    with open_client(Settings()) as client:
-        rows = client.every("/lenses")
-    if as_json:
-        print_json(rows)
-        return
-    shown = [(r["id"], plain(r["name"]), r["model"], r["source"], "yes" if r["in_use"] else "") for r in rows]
-    print_table(("id", "name", "model", "source", "in use"), shown, empty="There is no tuned lens.")
+    columns = ("id", "name", "model", "source", "in use")
+    list_kept("lenses", columns, _cells, as_json=as_json, empty="There is no tuned lens.")
 
 
 @app.command("show")
@@ -53,7 +48,7 @@ def fit(
     wanted = {"tokenisation": tokenisation, "model": model, "name": name, "options": options}
     with open_client(Settings()) as client:
         begun = client.post("/lenses", wanted)["data"]
-        followed(client, begun["job_id"], quiet=as_json)
+        finished(client, begun["job_id"], quiet=as_json, outlives=True)
         found = next(lens for lens in client.every("/lenses") if lens.get("job_id") == begun["job_id"])
     if as_json:
         print_json(found)
@@ -68,6 +63,10 @@ def delete(id: Id, as_json: Json = False) -> None:
     with open_client(Settings()) as client:
         gone = client.delete(f"/lenses/{id}")["data"]
     print_json(gone) if as_json else out.print(f"{id} is gone")
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    return (row["id"], plain(row["name"]), row["model"], row["source"], "yes" if row["in_use"] else "")
 
 
 def _print_scores(scores: Any) -> None:

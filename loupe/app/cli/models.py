@@ -5,14 +5,12 @@ from typing import Annotated, Any
 
 import typer
 
-from loupe.app.cli.client import Client, Refused, open_client, wait_while
-from loupe.app.cli.output import meter, out, print_json, print_table
-from loupe.app.errors import status_of_code
+from loupe.app.cli.client import open_client
+from loupe.app.cli.following import finished
+from loupe.app.cli.output import Json, out, print_json, print_table
 from loupe.app.settings import Settings
-from loupe.storage.rows import FINAL_STATES, WorkState
 
 app = typer.Typer(help="Models: which there are, adding, loading, certifying, deleting.", no_args_is_help=True)
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Id = Annotated[str, typer.Argument(help="Id from `loupe models list`.")]
 Repo = Annotated[str, typer.Argument(help="OWNER/NAME on the hub.")]
 Revision = Annotated[str, typer.Option(help="Branch, tag or commit.")]
@@ -26,7 +24,7 @@ COLUMNS = ("id", "kind", "state", "architecture", "n_layers", "d_model", "layer"
 def list_models(as_json: Json = False, search: Search = "", deleted: bool = False) -> None:
     """All models, verbalizers, reconstructors and adapters; with --deleted what can be restored."""
     with open_client(Settings()) as client:
-        rows = pages(client, "/models", search=search, deleted=deleted)
+        rows = client.every("/models", search=search, deleted=deleted)
     columns = ("id", "deleted_at", "restorable_until", "size_bytes") if deleted else COLUMNS
     show(rows, columns, as_json, "There is no model yet." if not deleted else "Nothing was deleted.")
 
@@ -79,7 +77,7 @@ def download(repo: Repo, revision: Revision = "main", as_json: Json = False) -> 
     """Fetch one revision, pinned to its commit: safetensors and plain data only."""
     with open_client(Settings()) as client:
         begun = client.post("/models/download", {"repo": repo, "revision": revision})["data"]
-        job = watch(client, begun["job_id"], f"downloading {repo}", quiet=as_json)
+        job = finished(client, begun["job_id"], title=f"downloading {repo}", quiet=as_json)
     ended(job | {"model": begun["model"]}, as_json, begun["model"])
 
 
@@ -88,7 +86,7 @@ def load(id: Id, dtype: Dtype = "auto", device: Device = "", as_json: Json = Fal
     """Bring a model into a server's memory; it must answer a test input before it counts as loaded."""
     with open_client(Settings()) as client:
         begun = client.post(f"/models/{id}/load", {"dtype": dtype, "device": device})["data"]
-        job = watch(client, begun["job_id"], f"loading {id}", quiet=as_json)
+        job = finished(client, begun["job_id"], title=f"loading {id}", quiet=as_json)
     ended(job, as_json, id)
 
 
@@ -104,8 +102,7 @@ def certify(id: Id, dtype: Dtype = "auto", as_json: Json = False) -> None:
     """Check its hook points against its own hidden states, and keep the outcome."""
     with open_client(Settings()) as client:
         begun = client.post(f"/models/{id}/certify", {"dtype": dtype})["data"]
-        job = watch(client, begun["job_id"], f"certifying {id}", quiet=as_json)
-        _require_done(job)
+        finished(client, begun["job_id"], title=f"certifying {id}", quiet=as_json)
         found = client.get(f"/models/{id}/certificate")["data"]
     if as_json:
         print_json(found)
@@ -174,32 +171,6 @@ def token(
         told(client.put("/models/hub-token", {"token": given})["data"], as_json)
 
 
-def pages(client: Client, path: str, **params: Any) -> list[dict[str, Any]]:
-    """Every row of a paged list."""
-    rows: list[dict[str, Any]] = []
-    page = 1
-    while True:
-        answer = client.get(path, page=page, limit=200, **params)
-        rows += answer["data"]
-        if not answer["pagination"]["has_next"]:
-            return rows
-        page += 1
-
-
-def watch(client: Client, id: str, title: str, *, quiet: bool) -> dict[str, Any]:
-    """Show a job until it has ended; stopping the command cancels it."""
-    try:
-        with meter(title, quiet=quiet) as bar:
-            return wait_while(
-                busy=lambda job: job["state"] not in {state.value for state in FINAL_STATES},
-                read=lambda: client.get(f"/jobs/{id}")["data"],
-                show=lambda job: bar(job["done"], job.get("total")),
-            )
-    except KeyboardInterrupt:
-        client.post(f"/jobs/{id}/cancel?confirm=true")
-        raise
-
-
 def show(rows: list[dict[str, Any]], columns: tuple[str, ...], as_json: bool, empty: str) -> None:
     """Rows as JSON or as a table."""
     if as_json:
@@ -221,14 +192,7 @@ def _place(place: str, revision: str) -> dict[str, Any]:
     return {"folder": str(folder.resolve())} if folder.is_dir() else {"repo": place, "revision": revision}
 
 
-def _require_done(job: dict[str, Any]) -> None:
-    if job["state"] != WorkState.DONE.value:
-        problem = job.get("error") or {"code": "cancelled", "message": f"The {job['kind']} was cancelled."}
-        raise Refused(status_of_code(problem["code"]), problem)
-
-
 def ended(job: dict[str, Any], as_json: bool, name: str) -> None:
-    _require_done(job)
     if as_json:
         print_json(job)
     else:

@@ -3,9 +3,10 @@
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import orjson
+import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
@@ -13,6 +14,7 @@ from rich.text import Text
 
 from loupe.app.plain import plain
 
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 

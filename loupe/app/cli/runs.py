@@ -6,17 +6,16 @@ from typing import Annotated, Any
 
 import typer
 
-from loupe.app.cli.analyze import wait_for_run
 from loupe.app.cli.client import Refused, open_client
 from loupe.app.cli.comparison import print_comparison
-from loupe.app.cli.output import err, out, print_json, print_table
+from loupe.app.cli.following import finished
+from loupe.app.cli.output import Json, err, out, print_json, print_table
 from loupe.app.plain import plain
 from loupe.app.services.exports import Format
 from loupe.app.settings import Settings
 from loupe.engine.errors import BadOption
 
 app = typer.Typer(help="Saved runs.", no_args_is_help=True)
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Id = Annotated[str, typer.Argument(help="Id from `loupe runs list`.")]
 Filter = Annotated[str | None, typer.Option(help="Only those.")]
 BINARY = {Format.PARQUET}
@@ -133,7 +132,7 @@ def repeat(id: Id, as_json: Json = False) -> None:
     """Run it again with the same options and seed, and say what differs."""
     with open_client(Settings()) as client:
         fresh = client.post(f"/runs/{id}/repeat")["data"]["id"]
-        wait_for_run(client, fresh, "repeating", quiet=as_json)
+        finished(client, fresh, title="repeating", quiet=as_json)
         found = client.get("/runs/compare", a=id, b=fresh, changed=True)["data"]
     print_json(found) if as_json else print_comparison(found)
 

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from loupe.app.cli.client import open_client
-from loupe.app.cli.jobs import followed
-from loupe.app.cli.kept import Json, delete_kept, list_kept, restore_kept, show_kept
-from loupe.app.cli.output import out, print_json, print_table
+from loupe.app.cli.following import finished
+from loupe.app.cli.kept import delete_kept, list_kept, restore_kept, show_kept
+from loupe.app.cli.output import Json, out, print_json, print_table
 from loupe.app.plain import plain
 from loupe.app.settings import Settings
 
@@ -72,7 +72,7 @@ def download(
             print_json(found) if as_json else print_table(("path", "bytes"), shown, empty="There is no SAE.")
             return
         begun = client.post("/saes/download", place | {"path": path, "model": model, "name": name})["data"]
-        job = followed(client, begun["job_id"], quiet=as_json)
+        job = finished(client, begun["job_id"], quiet=as_json)
     print_json(job) if as_json else out.print(plain(job["message"]), markup=False)
 
 
@@ -87,7 +87,7 @@ def upload(
     """Send an SAE as a SAELens folder to a repository, and nowhere else."""
     with open_client(Settings()) as client:
         begun = client.post(f"/saes/{id}/upload", {"repo": repo, "path": path, "private": private})["data"]
-        job = followed(client, begun["job_id"], quiet=as_json)
+        job = finished(client, begun["job_id"], quiet=as_json)
     print_json(job) if as_json else out.print(f"[green]{repo}[/] has it")
 
 
@@ -116,7 +116,7 @@ def evaluate(
     """Judge an SAE on token rows it was not trained on, and keep the card."""
     with open_client(Settings()) as client:
         begun = client.post(f"/saes/{id}/evaluate", {"tokenisation": tokenisation, "rows": rows})["data"]
-        followed(client, begun["job_id"], quiet=as_json)
+        finished(client, begun["job_id"], quiet=as_json)
         card = client.get(f"/saes/{id}")["data"]["card"]
     if as_json:
         print_json(card)

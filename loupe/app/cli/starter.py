@@ -6,11 +6,10 @@ from typing import Annotated
 
 import typer
 
-from loupe.app.cli.output import meter, out, print_json, print_problem, print_table
+from loupe.app.cli.output import Json, meter, out, print_json, print_problem, print_table
 from loupe.app.settings import Settings, starter_folder
 
 app = typer.Typer(help="The model, NLA pair and sample runs that ship with Loupe.", no_args_is_help=True)
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command("build")

@@ -6,11 +6,10 @@ from typing import Annotated
 import typer
 
 from loupe.app.cli.client import open_client
-from loupe.app.cli.output import out, print_json, print_table
+from loupe.app.cli.output import Json, out, print_json, print_table
 from loupe.app.settings import Settings
 
 app = typer.Typer(help="The server and its machine.", no_args_is_help=True)
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command("show")

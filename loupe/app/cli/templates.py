@@ -7,12 +7,12 @@ from typing import Annotated, Any
 import typer
 
 from loupe.app.cli.client import open_client
-from loupe.app.cli.output import out, print_json, print_table
+from loupe.app.cli.kept import delete_kept, list_kept, restore_kept
+from loupe.app.cli.output import Json, out, print_json
 from loupe.app.plain import plain
 from loupe.app.settings import Settings
 
 app = typer.Typer(help="Recipes of trainings, to begin from.", no_args_is_help=True)
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Id = Annotated[str, typer.Argument(help="Id from `loupe templates list`.")]
 
 
@@ -23,22 +23,10 @@ def list_templates(
     as_json: Json = False,
 ) -> None:
     """Favourites first, then your own, then those that ship."""
-    with open_client(Settings()) as client:
-        rows = client.every("/templates", search=search, deleted=deleted)
-    if as_json:
-        print_json(rows)
-        return
-    shown = [
-        (
-            r["id"],
-            "★" if r.get("is_favourite") else "",
-            plain(r["name"]),
-            r.get("summary", ""),
-            plain(r.get("about", "")),
-        )
-        for r in rows
-    ]
-    print_table(("id", "", "name", "SAEs", "about"), shown, empty="There is no template.")
+    columns = ("id", "", "name", "SAEs", "about")
+    list_kept(
+        "templates", columns, _cells, search=search, deleted=deleted, as_json=as_json, empty="There is no template."
+    )
 
 
 @app.command("show")
@@ -110,17 +98,13 @@ def favourite(
 @app.command("delete")
 def delete(id: Id, as_json: Json = False) -> None:
     """Put it into the bin."""
-    with open_client(Settings()) as client:
-        gone = client.delete(f"/templates/{id}")["data"]
-    print_json(gone) if as_json else out.print(f"{id} is in the bin; `loupe templates restore {id}` brings it back")
+    delete_kept("templates", id, as_json=as_json)
 
 
 @app.command("restore")
 def restore(id: Id, as_json: Json = False) -> None:
     """Take it out of the bin."""
-    with open_client(Settings()) as client:
-        back = client.post(f"/templates/{id}/restore")["data"]
-    _told(back, as_json)
+    restore_kept("templates", id, as_json=as_json)
 
 
 def _changed(id: str, change: dict[str, Any], as_json: bool) -> None:
@@ -130,3 +114,8 @@ def _changed(id: str, change: dict[str, Any], as_json: bool) -> None:
 
 def _told(template: dict[str, Any], as_json: bool) -> None:
     print_json(template) if as_json else out.print(f"[green]{template['id']}[/] {plain(template['name'])}")
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    favourite = "★" if row.get("is_favourite") else ""
+    return (row["id"], favourite, plain(row["name"]), row.get("summary", ""), plain(row.get("about", "")))

@@ -6,11 +6,9 @@ from typing import Annotated, Any
 import typer
 
 from loupe.app.cli.client import open_client
-from loupe.app.cli.jobs import followed
-from loupe.app.cli.output import out, print_json, print_table
+from loupe.app.cli.following import finished
+from loupe.app.cli.output import Json, out, print_json, print_table
 from loupe.app.settings import Settings
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def train(
@@ -64,7 +62,7 @@ def train(
             _print_fit(client.post("/trainings/fit", wanted)["data"], as_json)
             return
         begun = client.post("/trainings", wanted)["data"]
-        followed(client, begun["job_id"], quiet=as_json)
+        finished(client, begun["job_id"], quiet=as_json, outlives=True)
         done = client.get(f"/trainings/{begun['job_id']}")["data"]
     if as_json:
         print_json(done)

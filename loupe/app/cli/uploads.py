@@ -1,31 +1,26 @@
 """`loupe uploads`: list, send, delete: files on their way to a server."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from loupe.app.cli.client import open_client
-from loupe.app.cli.output import out, print_json, print_table
+from loupe.app.cli.kept import list_kept
+from loupe.app.cli.output import Json, out, print_json
 from loupe.app.cli.sending import send_file
 from loupe.app.plain import plain
 from loupe.app.settings import Settings
 
 app = typer.Typer(help="Files on their way to a server, sent in pieces.", no_args_is_help=True)
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Id = Annotated[str, typer.Argument(help="Id from `loupe uploads list`.")]
 
 
 @app.command("list")
 def list_uploads(as_json: Json = False) -> None:
     """Uploads that nothing was made of yet."""
-    with open_client(Settings()) as client:
-        rows = client.every("/uploads")
-    if as_json:
-        print_json(rows)
-        return
-    shown = [(row["id"], plain(row["file"]), _share(row), plain(row["author"]), row["touched_at"][:16]) for row in rows]
-    print_table(("id", "file", "received", "by", "last piece"), shown, empty="There is no upload.")
+    columns = ("id", "file", "received", "by", "last piece")
+    list_kept("uploads", columns, _cells, as_json=as_json, empty="There is no upload.")
 
 
 @app.command("send")
@@ -49,5 +44,9 @@ def delete(
     print_json(gone) if as_json else out.print(f"{id} is deleted")
 
 
-def _share(row: dict) -> str:
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    return (row["id"], plain(row["file"]), _share(row), plain(row["author"]), row["touched_at"][:16])
+
+
+def _share(row: dict[str, Any]) -> str:
     return f"{row['received']:,} of {row['size']:,} bytes"
