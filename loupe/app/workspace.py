@@ -33,6 +33,7 @@ from loupe.app.services.runs import Runs
 from loupe.app.services.sae_exchange import SaeExchange
 from loupe.app.services.saes import Saes
 from loupe.app.services.safekeeping import Safekeeping, safekept
+from loupe.app.services.sweeper import Sweeper
 from loupe.app.services.system import System
 from loupe.app.services.templates import Templates
 from loupe.app.services.trainings import Trainings
@@ -62,6 +63,7 @@ class Workspace:
     loads: Loads
     placements: Placements
     library: Library
+    sweeper: Sweeper
     uploads: Uploads
     datasets: Datasets
     trainings: Trainings
@@ -94,9 +96,8 @@ async def open_workspace(settings: Settings) -> AsyncIterator[Workspace]:
         await workspace.datasets.with_stories()
         await workspace.saes.open()
         await workspace.lenses.open()
-        workspace.library.start_watching()
-        workspace.runs.start_sweeping()
-        await workspace.uploads.start_sweeping()
+        await workspace.uploads.open()
+        workspace.sweeper.start()
         workspace.history.start()
         logging.getLogger().addHandler(workspace.logbook)
         try:
@@ -104,10 +105,8 @@ async def open_workspace(settings: Settings) -> AsyncIterator[Workspace]:
         finally:
             logging.getLogger().removeHandler(workspace.logbook)
             await workspace.history.close()
-            await workspace.runs.close()
-            await workspace.uploads.close()
+            await workspace.sweeper.close()
             await workspace.jobs.close()
-            await workspace.library.close()
             await asyncio.to_thread(workspace.engine.close)
             workspace.bridge.detach()
 
@@ -132,6 +131,7 @@ def _services(settings: Settings, store: Store, safekeeping: Safekeeping | None)
     datasets = Datasets(
         settings, store, engine, catalogue, models, jobs, bridge, DatasetHub(settings, token), downloads, uploads
     )
+    library = Library(settings, store, engine, catalogue, groups, models, hub, (datasets.purge, saes.purge))
     return Workspace(
         settings=settings,
         store=store,
@@ -147,7 +147,8 @@ def _services(settings: Settings, store: Store, safekeeping: Safekeeping | None)
         runs=runs,
         loads=Loads(jobs, models, catalogue, groups, store.library, placements),
         placements=placements,
-        library=Library(settings, store, engine, catalogue, groups, models, hub, (datasets.purge, saes.purge)),
+        library=library,
+        sweeper=Sweeper({"bin of runs": runs.sweep, "uploads": uploads.sweep, "library": library.sweep}),
         uploads=uploads,
         datasets=datasets,
         trainings=Trainings(store, engine, catalogue, models, jobs, bridge, events),

@@ -6,8 +6,6 @@ A folder of this machine becomes a link under `models/`; a download is a folder 
 """
 
 import asyncio
-import contextlib
-import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -26,10 +24,6 @@ from loupe.app.settings import Settings
 from loupe.engine.errors import UnknownFormat
 from loupe.storage.paths import checked_name
 from loupe.storage.store import Store
-
-log = logging.getLogger(__name__)
-
-WATCH_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +68,6 @@ class Library:
         self.hub = hub
         self._purges = purges
         self._bin = ModelBin(catalogue.models, settings.deleted_models_days)
-        self._watching: asyncio.Task | None = None
         self._trees: dict[Path, dict[str, Any]] = {}
 
     # Adding.
@@ -239,25 +232,6 @@ class Library:
         await self.store.library.purge(timedelta(days=self.settings.deleted_models_days))
         for purge in self._purges:
             await purge(self.settings.deleted_models_days)
-
-    def start_watching(self) -> None:
-        """Sweep now and then until `close`."""
-        self._watching = asyncio.create_task(self._watch(), name="library-sweep")
-
-    async def close(self) -> None:
-        """Stop sweeping."""
-        if self._watching:
-            self._watching.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._watching
-
-    async def _watch(self) -> None:
-        while True:
-            await asyncio.sleep(WATCH_S)
-            try:
-                await self.sweep()
-            except Exception:  # the watch must outlive a full disk or a folder that is gone
-                log.exception("the library could not be swept; it is tried again")
 
     def _folder(self, path: str, *, paths_allowed: bool) -> Path:
         if not paths_allowed:

@@ -6,7 +6,6 @@ And the starter's samples, which are runs that nobody can change.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
@@ -24,16 +23,12 @@ from loupe.app.services.run_files.document import FACTS, Document
 from loupe.app.services.run_files.older import read as bare_document
 from loupe.engine.errors import BadOption
 from loupe.storage.artefacts import Artefact
-from loupe.storage.errors import StorageError
 from loupe.storage.records import Page
 from loupe.storage.repos.runs import MadeRun, NewRun, RunRecord
 from loupe.storage.rows import WorkState
 from loupe.storage.store import Store
 
-log = logging.getLogger(__name__)
-
 RESULT = "result.json"
-SWEEP_EVERY_S = 3600
 SAMPLE = "sample:"
 MAX_NAME = 200
 CARRIED = (
@@ -54,7 +49,6 @@ class Runs:
         self.catalogue = catalogue
         self.bridge = bridge
         self.kept_days = kept_days
-        self._sweeping: asyncio.Task[None] | None = None
 
     async def create(self, new: NewRun) -> RunRecord:
         """Accept a run: from now on it is never forgotten."""
@@ -154,24 +148,6 @@ class Runs:
         if gone:
             self._changed()
         return len(gone)
-
-    def start_sweeping(self) -> None:
-        """Sweep the bin now and every hour, until `close`."""
-        self._sweeping = asyncio.create_task(self._keep_sweeping(), name="bin-sweep")
-
-    async def close(self) -> None:
-        """Stop sweeping."""
-        if self._sweeping is not None:
-            self._sweeping.cancel()
-            await asyncio.wait([self._sweeping])
-
-    async def _keep_sweeping(self) -> None:
-        while True:
-            try:
-                await self.sweep()
-            except StorageError:
-                log.exception("the bin could not be swept; the next try is in an hour")
-            await asyncio.sleep(SWEEP_EVERY_S)
 
     def gone_at(self, record: RunRecord) -> datetime | None:
         """When a run in the bin is removed for good; None for others."""

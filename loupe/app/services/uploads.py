@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from loupe.app.errors import ConfirmationNeeded, Conflict, FileTooLarge, Forbidden, UploadBusy, UploadQuota
 from loupe.app.settings import Settings
-from loupe.storage.errors import NotFound, StorageError, StoreFull
+from loupe.storage.errors import NotFound, StoreFull
 from loupe.storage.store import Store
 from loupe.storage.uploads import UploadRecord
 
@@ -21,7 +21,6 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 SPARE_BYTES = 256 << 20  # what an upload must leave free on the disk
-SWEEP_EVERY_S = 3600
 
 
 class Uploads:
@@ -32,7 +31,10 @@ class Uploads:
         self.files = store.uploads
         self._writing: set[str] = set()
         self._beginning = asyncio.Lock()
-        self._sweeping: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Clear away what a dead process left."""
+        await asyncio.to_thread(self.files.sweep)
 
     @property
     def largest_piece(self) -> int:
@@ -159,25 +161,6 @@ class Uploads:
         for record in old:
             await self.used_up(record.id)
         return len(old)
-
-    async def start_sweeping(self) -> None:
-        """Clear away what a dead process left, then sweep now and every hour, until `close`."""
-        await asyncio.to_thread(self.files.sweep)
-        self._sweeping = asyncio.create_task(self._keep_sweeping(), name="upload-sweep")
-
-    async def close(self) -> None:
-        """Stop sweeping."""
-        if self._sweeping is not None:
-            self._sweeping.cancel()
-            await asyncio.wait([self._sweeping])
-
-    async def _keep_sweeping(self) -> None:
-        while True:
-            try:
-                await self.sweep()
-            except StorageError:
-                log.exception("uploads could not be swept; the next try is in an hour")
-            await asyncio.sleep(SWEEP_EVERY_S)
 
 
 async def _to_its_end(function: Callable[..., T], *args: Any) -> T:
