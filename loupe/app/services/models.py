@@ -266,7 +266,7 @@ class Models:
             thing = things[part]
             self.memory.remember(part, thing, bytes_by_place(thing))
             if part.role is Role.VERBALIZER and (rows := self._batch_rows(part.folder)):
-                thing.batch.max_rows = rows
+                thing.batch.admission.max_rows = rows
 
     def _batch_rows(self, verbalizer: Path) -> int | None:
         """The override of the automatic batch: the setting's, else that of a pair with this verbalizer."""

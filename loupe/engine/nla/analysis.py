@@ -24,7 +24,7 @@ from loupe.engine.models.language_model import LanguageModel
 from loupe.engine.models.lens import TunedLens
 from loupe.engine.models.size import cache_bytes_per_token
 from loupe.engine.models.tokens import TokenView, display_tokens
-from loupe.engine.nla.batching import RolloutText, VerbalizerBatch
+from loupe.engine.nla.batching import VerbalizerBatch
 from loupe.engine.nla.extraction import BaseRun, base_run_steps
 from loupe.engine.nla.metrics import Denominator, Scores, agreement, denominator_from, score
 from loupe.engine.nla.pace import Pace, paced
@@ -36,6 +36,7 @@ from loupe.engine.nla.request import Question, filled, resolve
 from loupe.engine.nla.results import AnalysisResult, PositionResult, Rollout
 from loupe.engine.nla.salience import Salience, Unit, as_salience, without_each
 from loupe.engine.nla.smells import smells
+from loupe.engine.nla.ticket import RolloutText
 from loupe.engine.nla.unreliable import flags_of, min_position_of
 from loupe.engine.nla.verbalizer import parse_explanation
 
@@ -152,8 +153,8 @@ class _Run:
         ready: list[int] = []
         since = self.ctx.clock()
         while len(self.done) < len(self.question.positions):
-            self.job.batch.step_budget_s = self.ctx.slice_budget_s
-            self.job.batch.available_bytes = self.ctx.memory.available
+            self.job.batch.admission.step_budget_s = self.ctx.slice_budget_s
+            self.job.batch.admission.available_bytes = self.ctx.memory.available
             if not self.ticket.done:
                 self.job.batch.advance()
             self.ticket.raise_if_failed()

@@ -5,118 +5,45 @@ A job submits vectors and gets a `Ticket`; whoever is resumed calls `advance`, w
 prefill of waiting vectors, or one decode step of all rows. Between two steps nothing is patched or open.
 
 Keys and values live in buffers [rows, kv_heads, length, head_dim] per layer that are allocated ahead and written in
-place. Rows stay dense: the last row moves into the place of one that leaves, so a step reads no dead row. Vectors are
-admitted from the ticket with the fewest running rows (then tokens), which is fair to a small request that comes late.
+place. Rows stay dense: the last row moves into the place of one that leaves, so a step reads no dead row.
+
+A step belongs to everybody, so running out of memory in one does not end whoever asked for it: the rows of the largest
+tickets wait again until half are left, and only a vector that is alone and still too large fails its ticket. Nothing is
+written down before a step is complete, and noise belongs to (seed, vector, rollout, step), so what is done again says
+the same.
 """
 
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from loupe.engine.errors import BadOption, OutOfDeviceMemory
-from loupe.engine.memory import ADVICE, as_size
-from loupe.engine.nla.pace import RowLimit
+from loupe.engine.errors import BadOption
+from loupe.engine.failures import is_out_of_memory, settle_failure
+from loupe.engine.nla.admission import Admission
 from loupe.engine.nla.row_cache import RowCache
-from loupe.engine.nla.sampling import draw
+from loupe.engine.nla.sampling import Draw, draw
+from loupe.engine.nla.ticket import RolloutText, Row, Ticket
 from loupe.engine.nla.verbalizer import EXPLANATION_CLOSE, Sampling, Verbalizer
 from loupe.engine.randomness import uniform
 
 _CLOSING_WINDOW = 24  # tokens that surely hold the closing tag, whatever the tokenizer
 
 
-@dataclass(frozen=True, slots=True)
-class RolloutText:
-    """One finished rollout: its ids (an end token included, if it ended by one), its text, why it ended, and the steps
-    at which rounding could have chosen another token."""
-
-    ids: tuple[int, ...]
-    text: str
-    ended: str
-    ties: tuple[int, ...]
-
-
-@dataclass(slots=True, eq=False)
-class _Row:
-    """A rollout in progress. `length` counts its cached tokens."""
-
-    ticket: Ticket
-    vector: int
-    rollout: int
-    position_key: int
-    length: int
-    ids: list[int] = field(default_factory=list)
-    ties: list[int] = field(default_factory=list)
-
-
-class Ticket:
-    """One request in the batch: which of its vectors are finished, and their rollouts. `close` withdraws it."""
-
-    def __init__(self, batch: VerbalizerBatch, vectors: Tensor, sampling: Sampling, keys: Sequence[int]) -> None:
-        self.sampling = sampling
-        self.vectors = vectors
-        self.keys = tuple(keys)
-        self.waiting = deque(range(len(vectors)))
-        self.running = 0
-        self.tokens = 0
-        self._batch = batch
-        self._rollouts: dict[int, dict[int, RolloutText]] = {index: {} for index in range(len(vectors))}
-        self._finished: deque[int] = deque()
-        self._open = len(vectors)
-        self._failure: Exception | None = None
-
-    @property
-    def done(self) -> bool:
-        """Whether every vector has all its rollouts."""
-        return self._open == 0
-
-    def take_finished(self) -> list[int]:
-        """Vectors that got their last rollout since the previous call."""
-        finished = list(self._finished)
-        self._finished.clear()
-        return finished
-
-    def rollouts(self, vector: int) -> list[RolloutText]:
-        """The finished rollouts of a vector, in order of their numbers."""
-        return [rollout for _, rollout in sorted(self._rollouts[vector].items())]
-
-    def raise_if_failed(self) -> None:
-        """Raise what went wrong while this ticket's vectors were prefilled; others in the batch never see it."""
-        if self._failure is not None:
-            raise self._failure
-
-    def close(self) -> None:
-        """Leave the batch: nothing more is computed for this ticket. Harmless when repeated."""
-        self.waiting.clear()
-        self._batch.withdraw(self)
-
-    def fail(self, error: Exception) -> None:
-        """Leave the batch because of an error, which its owner gets at the next `raise_if_failed`."""
-        self._failure = error
-        self.close()
-
-    def _add(self, vector: int, number: int, rollout: RolloutText) -> None:
-        self._rollouts[vector][number] = rollout
-        if len(self._rollouts[vector]) == self.sampling.rollouts:
-            self._finished.append(vector)
-            self._open -= 1
-
-
 class VerbalizerBatch:
     """All rollouts in progress on one verbalizer. One thread only.
 
     `max_rows` bounds the rows that decode together, and with them the memory (default: 128 on the CPU, where more rows
-    are no faster, else 512). With `step_budget_s` (settable at any time) a step is kept within
-    that many seconds: the number of rows grows while steps are short and shrinks, by not admitting, when they are long.
-    With `available_bytes` (likewise) new rows take at most half of what it returns. A vector whose rollouts do not fit
-    into all of it, even alone, fails its ticket with OutOfDeviceMemory and the numbers.
+    are no faster, else 512). With `step_budget_s` a step is kept within that many seconds: the number of rows grows
+    while steps are short and shrinks, by not admitting, when they are long. With `admission.available_bytes` new rows
+    take at most half of what it returns. A vector whose rollouts do not fit into all of it, even alone, fails its
+    ticket with OutOfDeviceMemory and the numbers.
     """
 
     def __init__(
@@ -129,18 +56,13 @@ class VerbalizerBatch:
     ) -> None:
         if max_rows is None:
             max_rows = 128 if verbalizer.lm.device.type == "cpu" else 512
-        if max_rows < 1:
-            raise BadOption(f"max_rows must be at least 1, got {max_rows}.")
         self.verbalizer = verbalizer
-        self.step_budget_s = step_budget_s
-        self.available_bytes: Callable[[], int] | None = None
+        self.admission = Admission(verbalizer, max_rows, step_budget_s)
         self.decode_steps = 0
         self._clock = clock
         self._tickets: list[Ticket] = []
-        self._rows: list[_Row] = []
+        self._rows: list[Row] = []
         self._cache = RowCache()
-        self._row_limit = RowLimit(max_rows)
-        self._prefill_rate = 0.0
         self._closing_ids = _ids_that_can_close(verbalizer)
 
     @property
@@ -152,17 +74,6 @@ class VerbalizerBatch:
     def nbytes(self) -> int:
         """Memory of the keys and values that are kept for rows."""
         return self._cache.nbytes
-
-    @property
-    def max_rows(self) -> int:
-        """The most rows that decode together; may be set between steps."""
-        return self._row_limit.most
-
-    @max_rows.setter
-    def max_rows(self, most: int) -> None:
-        if most < 1:
-            raise BadOption(f"max_rows must be at least 1, got {most}.")
-        self._row_limit = RowLimit(most)
 
     def submit(
         self,
@@ -178,97 +89,76 @@ class VerbalizerBatch:
         keys = range(len(vectors)) if position_keys is None else position_keys
         if len(keys) != len(vectors):
             raise BadOption(f"{len(keys)} position keys were given for {len(vectors)} vectors.")
-        ticket = Ticket(self, vectors, sampling, keys)
+        if not self._tickets:
+            self.admission.nobody_is_here()
+        ticket = Ticket(vectors, sampling, keys, self._withdraw)
         self._tickets.append(ticket)
         return ticket
-
-    def withdraw(self, ticket: Ticket) -> None:
-        """Drop everything of a ticket, waiting or running."""
-        self._tickets = [other for other in self._tickets if other is not ticket]
-        self._drop([index for index, row in enumerate(self._rows) if row.ticket is ticket])
 
     @torch.no_grad()
     def advance(self) -> bool:
         """One prefill or one decode step for everybody; False when there was nothing to do."""
-        admitted = self._choose()
+        admitted = self.admission.choose(self._tickets, len(self._rows))
         if admitted:
             self._admit(*admitted)
         elif self._rows:
-            start, count = self._clock(), len(self._rows)
-            self._decode()
-            self._row_limit.observe(count, self._clock() - start, self.step_budget_s)
+            self._step()
         else:
             return False
         self._tickets = [ticket for ticket in self._tickets if not ticket.done]
         return True
 
-    def _choose(self) -> tuple[Ticket, list[int]] | None:
-        """Waiting vectors of one ticket that may start now."""
-        waiting = [ticket for ticket in self._tickets if ticket.waiting]
-        if not waiting:
-            return None
-        ticket = min(waiting, key=lambda ticket: (ticket.running, ticket.tokens))
-        rollouts = ticket.sampling.rollouts
-        fitting = self._rows_that_fit(ticket)
-        room = min(self._row_limit.rows(self.step_budget_s) - len(self._rows), fitting) // rollouts
-        if room < 1 and self._rows:
-            return None
-        if not self._rows and (refusal := self._refusal(ticket)):
-            ticket.fail(refusal)
-            return self._choose()
-        count = min(max(room, 1), len(ticket.waiting), self._prefill_size())
-        return ticket, [ticket.waiting.popleft() for _ in range(count)]
-
-    def _rows_that_fit(self, ticket: Ticket) -> int:
-        """Rows of this ticket whose keys and values fit into half the available memory."""
-        if self.available_bytes is None:
-            return self._row_limit.most
-        return int(self.available_bytes() / 2 / self._row_bytes(ticket))
-
-    def _row_bytes(self, ticket: Ticket) -> int:
-        return self.verbalizer.bytes_per_token * (self.verbalizer.suffix_length + ticket.sampling.max_new_tokens)
-
-    def _refusal(self, ticket: Ticket) -> OutOfDeviceMemory | None:
-        """Why not even one vector of this ticket fits; None when one does."""
-        sampling = ticket.sampling
-        needed = self._row_bytes(ticket) * sampling.rollouts
-        if self.available_bytes is None or needed <= (available := self.available_bytes()):
-            return None
-        return OutOfDeviceMemory(
-            f"The keys and values of {sampling.rollouts} rollouts of {sampling.max_new_tokens} tokens need "
-            f"{as_size(needed)}, but only {as_size(available)} may be taken on {self.verbalizer.lm.device}.",
-            advice=ADVICE,
-            needed=needed,
-            available=available,
-        )
-
-    def _prefill_size(self) -> int:
-        """Vectors whose suffixes make one forward that fits the step budget, at the rate seen so far."""
-        tokens = 512
-        if self.step_budget_s is not None:
-            tokens = self._prefill_rate * self.step_budget_s if self._prefill_rate else 64
-        return max(1, int(tokens) // self.verbalizer.suffix_length)
-
     def _admit(self, ticket: Ticket, chosen: list[int]) -> None:
         start = self._clock()
         try:
-            prefilled = self.verbalizer.prefill(ticket.vectors[chosen])
-            rollouts = ticket.sampling.rollouts
-            self._cache.admit(prefilled, rollouts, ticket.sampling.max_new_tokens)
+            rows, drawn = self._prefill(ticket, chosen)
         except Exception as error:
             self._cache.count = len(self._rows)
-            ticket.fail(error)
+            if not self._rows:
+                self._cache.release()
+            self._not_admitted(ticket, chosen, error)
             return
         first = len(self._rows)
-        for vector in chosen:
-            key = ticket.keys[vector]
-            self._rows += [_Row(ticket, vector, n, key, prefilled.length) for n in range(rollouts)]
-        ticket.running += len(self._rows) - first
-        self._choose_tokens(prefilled.logits.repeat_interleave(rollouts, dim=0), first)
-        seconds = self._clock() - start
-        self._prefill_rate = len(chosen) * self.verbalizer.suffix_length / max(seconds, 1e-9)
+        self._rows += rows
+        ticket.running += len(rows)
+        self._take(drawn, first)
+        self.admission.observe_prefill(len(chosen), self._clock() - start)
 
-    def _decode(self) -> None:
+    def _prefill(self, ticket: Ticket, chosen: list[int]) -> tuple[list[Row], Draw]:
+        prefilled = self.verbalizer.prefill(ticket.vectors[chosen])
+        rollouts = ticket.sampling.rollouts
+        self._cache.admit(prefilled, rollouts, ticket.sampling.max_new_tokens)
+        rows = [Row(ticket, vector, number, prefilled.length) for vector in chosen for number in range(rollouts)]
+        return rows, _draw(prefilled.logits.repeat_interleave(rollouts, dim=0), rows)
+
+    def _not_admitted(self, ticket: Ticket, chosen: list[int], error: Exception) -> None:
+        """Vectors for which there was no memory try again in a smaller group, or when others have left."""
+        rollouts, is_alone = ticket.sampling.rollouts, len(chosen) == 1 and not self._rows
+        scarce = is_out_of_memory(error)
+        settled = settle_failure(error, _said(ticket), self.verbalizer.lm.device)
+        if is_alone or not scarce:
+            ticket.fail(settled)
+            return
+        ticket.wait_again(chosen)
+        self.admission.lower(len(self._rows) + len(chosen) // 2 * rollouts)
+
+    def _step(self) -> None:
+        start, count = self._clock(), len(self._rows)
+        try:
+            drawn = self._decode()
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            self._give_way(error)
+            return
+        for row in self._rows:
+            row.length += 1
+        self.decode_steps += 1
+        self._take(drawn, 0)
+        self.admission.observe_step(count, self._clock() - start)
+
+    def _decode(self) -> Draw:
+        """The next token of every row; only the cache is written, at places that a repetition writes again."""
         lm, rows = self.verbalizer.lm, self._rows
         device = lm.device
         own = torch.tensor([row.length for row in rows], device=device)
@@ -282,20 +172,43 @@ class VerbalizerBatch:
         hidden = self.verbalizer.run(
             lm.embed(last), (own + shared)[:, None], visible[:, None], reach, self._cache, beginning
         )
-        for row in rows:
-            row.length += 1
-        self.decode_steps += 1
-        self._choose_tokens(lm.head_logits(hidden[:, -1]).float(), 0)
+        return _draw(lm.head_logits(hidden[:, -1]).float(), rows)
 
-    def _choose_tokens(self, logits: Float[Tensor, "rows vocab"], first: int) -> None:
-        """Draw the next token of every row from `first` on; rows that end leave."""
-        rows = self._rows[first:]
-        noise = uniform(*(np.array(column) for column in zip(*map(_address, rows), strict=True)))
-        options = torch.tensor([(r.ticket.sampling.temperature, r.ticket.sampling.top_p) for r in rows])
-        options = options.to(logits.device)
-        drawn = draw(logits, torch.from_numpy(noise).to(logits.device), options[:, 0], options[:, 1])
+    def _give_way(self, error: Exception) -> None:
+        """Memory ended in a decode step: half of the rows wait again, those of the largest tickets first."""
+        largest = self._largest()
+        settled = settle_failure(error, _said(largest), self.verbalizer.lm.device)
+        half = len(self._rows) // 2
+        if not self._has_company():
+            largest.fail(settled)
+            return
+        while len(self._rows) > half and self._has_company():
+            self._give_back(self._largest())
+        self.admission.lower(half)
+        self._cache.trim()
+
+    def _largest(self) -> Ticket:
+        return max((row.ticket for row in self._rows), key=lambda ticket: ticket.running)
+
+    def _has_company(self) -> bool:
+        first = self._rows[0]
+        return any(row.ticket is not first.ticket or row.vector != first.vector for row in self._rows)
+
+    def _give_back(self, ticket: Ticket) -> None:
+        """The vector of a ticket that has least to lose waits again."""
+        made: Counter[int] = Counter()
+        for row in self._rows:
+            if row.ticket is ticket:
+                made[row.vector] += len(row.ids)
+        vector = min(made, key=made.__getitem__)
+        self._drop([i for i, row in enumerate(self._rows) if row.ticket is ticket and row.vector == vector])
+        ticket.wait_again([vector])
+
+    def _take(self, drawn: Draw, first: int) -> None:
+        """Give every row from `first` on its next token; rows that end leave."""
         left = []
-        for index, (row, token, tie) in enumerate(zip(rows, drawn.tokens.tolist(), drawn.ties.tolist(), strict=True)):
+        tokens = zip(self._rows[first:], drawn.tokens.tolist(), drawn.ties.tolist(), strict=True)
+        for index, (row, token, tie) in enumerate(tokens):
             if tie:
                 row.ties.append(len(row.ids))
             row.ids.append(token)
@@ -305,20 +218,25 @@ class VerbalizerBatch:
                 left.append(first + index)
         self._drop(left)
 
-    def _ended(self, row: _Row, token: int) -> str | None:
+    def _ended(self, row: Row, token: int) -> str | None:
         if token in self.verbalizer.end_ids:
             return "end"
         if token in self._closing_ids and EXPLANATION_CLOSE in self._decode_text(row.ids[-_CLOSING_WINDOW:]):
             return "closed"
         return "length" if len(row.ids) >= row.ticket.sampling.max_new_tokens else None
 
-    def _finish(self, row: _Row, ended: str) -> None:
+    def _finish(self, row: Row, ended: str) -> None:
         text = self._decode_text(row.ids[:-1] if ended == "end" else row.ids)
-        row.ticket._add(row.vector, row.rollout, RolloutText(tuple(row.ids), text, ended, tuple(row.ties)))
+        row.ticket.add(row.vector, row.rollout, RolloutText(tuple(row.ids), text, ended, tuple(row.ties)))
 
     def _decode_text(self, ids: list[int]) -> str:
         tokenizer = self.verbalizer.tokenizer
         return str(tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
+
+    def _withdraw(self, ticket: Ticket) -> None:
+        """Drop everything of a ticket, waiting or running."""
+        self._tickets = [other for other in self._tickets if other is not ticket]
+        self._drop([index for index, row in enumerate(self._rows) if row.ticket is ticket])
 
     def _drop(self, leaving: Sequence[int]) -> None:
         """Remove rows; rows from the end move into their places."""
@@ -333,9 +251,16 @@ class VerbalizerBatch:
             self._cache.release()
 
 
-def _address(row: _Row) -> tuple[int, int, int, int]:
-    """What a row's next noise belongs to."""
-    return row.ticket.sampling.seed, row.position_key, row.rollout, len(row.ids)
+def _draw(logits: Float[Tensor, "rows vocab"], rows: Sequence[Row]) -> Draw:
+    """The next token of each row, by its own sampling and its own noise."""
+    noise = uniform(*(np.array(column) for column in zip(*(row.address for row in rows), strict=True)))
+    options = torch.tensor([(row.ticket.sampling.temperature, row.ticket.sampling.top_p) for row in rows])
+    options = options.to(logits.device)
+    return draw(logits, torch.from_numpy(noise).to(logits.device), options[:, 0], options[:, 1])
+
+
+def _said(ticket: Ticket) -> str:
+    return f"{ticket.sampling.rollouts} rollouts of {ticket.sampling.max_new_tokens} tokens"
 
 
 def _ids_that_can_close(verbalizer: Verbalizer) -> frozenset[int]:

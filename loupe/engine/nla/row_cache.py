@@ -1,8 +1,8 @@
 """The keys and values of rows that decode together: buffers allocated ahead, written in place, always dense.
 
 Per layer two buffers [capacity, kv_heads, length, head_dim]. Rows are appended after a prefill; the last row moves
-into the place of one that leaves. Buffers grow when rows or tokens need it, one layer at a time, and go when nobody is
-left.
+into the place of one that leaves. Buffers grow when rows or tokens need it, one layer at a time, shrink where memory
+ended, and go when nobody is left.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from loupe.engine.failures import is_out_of_memory
 from loupe.engine.nla.cascade import CascadeCache
 from loupe.engine.nla.paths import LayerKV
 from loupe.engine.nla.verbalizer import Prefilled
@@ -70,22 +71,40 @@ class RowCache(CascadeCache):
         """Give the buffers back; the next admission allocates what it needs."""
         self.count, self._buffers, self._write = 0, [], None
 
+    def trim(self) -> None:
+        """Give back the places of rows that left; where there is no memory even for that, they stay."""
+        try:
+            self._resize(self._buffers, self.count, self._held()[1])
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+
+    def _held(self) -> tuple[int, int]:
+        """Rows and tokens that every layer has room for."""
+        shapes = [keys.shape for keys, _ in self._buffers]
+        return min(shape[0] for shape in shapes), min(shape[2] for shape in shapes)
+
     def _reserve(self, like: Sequence[LayerKV], rows: int, length: int) -> None:
-        """Make room; what is there already is copied over, layer by layer.
+        """Make room."""
+        if self._buffers:
+            held_rows, held_length = self._held()
+            if rows <= held_rows and length <= held_length:
+                return
+            rows, length = max(rows, held_rows), max(length, held_length)
+        self._resize(like, rows, length)
+
+    def _resize(self, like: Sequence[LayerKV], rows: int, length: int) -> None:
+        """Other buffers, layer by layer; what is there already is copied over.
 
         Where memory ends on the way, the layers that follow keep what they have: nobody's rows are lost.
         """
-        if self._buffers:
-            have = self._buffers[-1][0].shape  # the last layer grows last
-            if rows <= have[0] and length <= have[2]:
-                return
-            rows, length = max(rows, have[0]), max(length, have[2])
-        grown: list[LayerKV] = []
+        resized: list[LayerKV] = []
         for layer, pair in enumerate(like):
             keys, values = (t.new_zeros(rows, t.shape[1], length, t.shape[3]) for t in pair)
             if self._buffers:
                 for new, was in zip((keys, values), self._buffers[layer], strict=True):
-                    new[: self.count, :, : was.shape[2]] = was[: self.count]
+                    kept = min(length, was.shape[2])
+                    new[: self.count, :, :kept] = was[: self.count, :, :kept]
                 self._buffers[layer] = keys, values
-            grown.append((keys, values))
-        self._buffers = grown
+            resized.append((keys, values))
+        self._buffers = resized

@@ -34,7 +34,8 @@ from loupe.engine.nla.reconstructor import _require_tokenizer, check_width
 from loupe.engine.nla.sidecar import Role, Sidecar, load_sidecar, require_injection_scale
 
 if TYPE_CHECKING:
-    from loupe.engine.nla.batching import RolloutText, VerbalizerBatch
+    from loupe.engine.nla.batching import VerbalizerBatch
+    from loupe.engine.nla.ticket import RolloutText
 
 EXPLANATION_OPEN = "<explanation>"
 EXPLANATION_CLOSE = "</explanation>"
