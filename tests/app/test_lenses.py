@@ -14,7 +14,7 @@ from loupe.app.cli.main import app as cli
 from loupe.app.settings import Settings
 from loupe.app.workspace import Workspace, open_workspace
 from loupe.engine.lens.files import write_lens
-from loupe.engine.models.lens import TunedLens
+from loupe.engine.models.lens import LENS_FILE, TunedLens
 from tests.app.conftest import GOLDEN, analysed, lay_out_starter
 from tests.app.test_trainings import finished, token_rows
 
@@ -64,7 +64,9 @@ async def test_a_lens_fitted_here_reads_the_next_analysis_and_is_named_in_its_ru
     assert await tuned_columns(api, workspace) == (None, None)
 
 
-async def test_a_fitted_lens_is_there_after_a_restart(make_settings: Callable[..., Settings]) -> None:
+async def test_a_fitted_lens_is_there_after_a_restart_and_a_damaged_one_says_so(
+    make_settings: Callable[..., Settings],
+) -> None:
     from loupe.app.api.application import build_api
 
     async with open_workspace(make_settings()) as workspace:
@@ -73,7 +75,15 @@ async def test_a_fitted_lens_is_there_after_a_restart(make_settings: Callable[..
             rows = await token_rows(api, workspace)
             await finished(api, workspace, "/api/v1/lenses", {"tokenisation": rows, "options": SMALL, "name": "mine"})
     async with open_workspace(make_settings()) as workspace:
-        assert [(lens.name, lens.source) for lens in workspace.lenses.all()] == [("mine", "fitted")]
+        (lens,) = workspace.lenses.all()
+        assert (lens.name, lens.source, lens.problem) == ("mine", "fitted", None)
+        file = lens.folder / LENS_FILE
+        file.write_bytes(file.read_bytes()[:-1] + b"?")
+    async with open_workspace(make_settings()) as workspace:
+        (told,) = workspace.lenses.listed()
+        assert told["name"] == "mine" and LENS_FILE in told["problem"] and not told["in_use"]
+        await workspace.lenses.delete(told["id"])
+        assert workspace.lenses.all() == []
 
 
 async def test_the_configured_folder_comes_before_what_ships(

@@ -16,7 +16,7 @@ router = APIRouter(prefix="/lenses", tags=["lenses"])
 
 @router.get("")
 async def list_lenses(here: Here, wanted: Wanted) -> Page[dict[str, Any]]:
-    """Tuned lenses in the order of preference, each with its held-out scores; `in_use` marks a model's first."""
+    """Tuned lenses in the order of preference, with scores; `in_use` marks a model's first, `problem` a damaged one."""
     rows = await asyncio.to_thread(here.lenses.listed)
     return page_from(rows, wanted, sortable=("id", "name", "model", "source", "size"))
 

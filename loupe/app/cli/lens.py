@@ -27,7 +27,12 @@ def show(id: Id, as_json: Json = False) -> None:
     """Held-out scores, block by block, beside the logit lens."""
     with open_client(Settings()) as client:
         found = client.get(f"/lenses/{id}")["data"]
-    print_json(found) if as_json else _print_scores(found.get("scores", ()))
+    if as_json:
+        print_json(found)
+        return
+    if problem := found.get("problem"):
+        out.print(plain(problem), markup=False)
+    _print_scores(found.get("scores", ()))
 
 
 @app.command("fit")
@@ -66,7 +71,8 @@ def delete(id: Id, as_json: Json = False) -> None:
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
-    return (row["id"], plain(row["name"]), row["model"], row["source"], "yes" if row["in_use"] else "")
+    use = "damaged" if row.get("problem") else "yes" if row["in_use"] else ""
+    return (row["id"], plain(row["name"]), row["model"], row["source"], use)
 
 
 def _print_scores(scores: Any) -> None:

@@ -24,6 +24,7 @@ from loupe.app.services.live_job import CHECKPOINT_WAIT_S, LiveJob
 from loupe.app.services.models import Models
 from loupe.app.settings import Settings
 from loupe.engine.errors import BadOption, CorruptFile
+from loupe.storage.errors import StorageError
 from loupe.storage.repos.artefacts import ArtefactRecord
 from loupe.storage.repos.jobs import NewJob
 from loupe.storage.store import Store
@@ -57,7 +58,10 @@ class LensRequest(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Lens:
-    """One lens: where it lies, and what its card says. `source` is "folder", "fitted" or "starter"."""
+    """One lens: where it lies, and what its card says. `source` is "folder", "fitted" or "starter".
+
+    One with a `problem` cannot be read: it belongs to no model, and is listed so that it can be seen and deleted.
+    """
 
     id: str
     name: str
@@ -67,6 +71,7 @@ class Lens:
     size: int
     card: dict[str, Any]
     created_at: datetime | None = None
+    problem: str | None = None
 
 
 class Lenses:
@@ -87,7 +92,7 @@ class Lenses:
     async def open(self) -> None:
         """Read what was fitted here."""
         records = await self.store.artefact_records.of_kind("lens")
-        self._fitted = [lens for lens in await asyncio.to_thread(lambda: [*map(self._read, records)]) if lens]
+        self._fitted = await asyncio.to_thread(lambda: [*map(self._listed, records)])
 
     def all(self) -> list[Lens]:
         """Every lens, in the order in which they are preferred."""
@@ -119,7 +124,7 @@ class Lenses:
         """Every lens for programs; `in_use` marks the one that its model's explanations are read with first."""
         found, models = [], set[str]()
         for lens in self.all():
-            found.append(lens_json(lens, in_use=lens.model not in models))
+            found.append(lens_json(lens, in_use=not lens.problem and lens.model not in models))
             models.add(lens.model)
         return found
 
@@ -159,8 +164,7 @@ class Lenses:
             fitted = await live.on_device(device, job, keep=self._keeper(), writer=self.store.artefacts.write)
         record = await self.store.keep(await asyncio.to_thread(self.store.artefacts.open, fitted.artefact))
         await self.store.remove(await self.store.jobs.checkpoint(live.id, None))
-        if lens := await asyncio.to_thread(self._read, record):
-            self._fitted.insert(0, lens)
+        self._fitted.insert(0, await asyncio.to_thread(self._read, record))
         return {"lens": record.id}
 
     def _keeper(self):
@@ -186,13 +190,21 @@ class Lenses:
         if lens := _found(self.catalogue.starter / "lens", STARTER, STARTER, STARTER):
             yield lens
 
-    def _read(self, record: ArtefactRecord) -> Lens | None:
+    def _read(self, record: ArtefactRecord) -> Lens:
+        """A lens that was fitted here. Raises NotFound, CorruptArtefact, CorruptFile."""
+        folder = self.store.artefacts.open(record.id).folder
+        lens = _found(folder, record.id, "", "fitted", name=record.name, created_at=record.created_at)
+        if lens is None:
+            raise CorruptFile(f"{folder} holds no tensors of a tuned lens.")
+        return lens
+
+    def _listed(self, record: ArtefactRecord) -> Lens:
         try:
-            folder = self.store.artefacts.open(record.id).folder
-            return _found(folder, record.id, "", "fitted", name=record.name, created_at=record.created_at)
-        except Exception:
-            log.exception("a tuned lens cannot be read", extra={"fields": {"lens": record.id}})
-            return None
+            return self._read(record)
+        except (StorageError, CorruptFile) as error:
+            log.warning("a tuned lens cannot be read", extra={"fields": {"lens": record.id}})
+            known = (record.id, record.name, "", "fitted", Path(), record.size, {}, record.created_at)
+            return Lens(*known, problem=str(error))
 
 
 def lens_json(lens: Lens, *, in_use: bool) -> dict[str, Any]:
