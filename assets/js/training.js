@@ -11,6 +11,12 @@ loupe.charts = {
     const a = Math.abs(v);
     return a >= 1e6 || a < 1e-3 ? v.toExponential(1).replace('e+', 'e') : String(Number(v.toPrecision(4)));
   },
+  time(s) {
+    if (s < 60) return `${Number(s.toPrecision(3))} s`;
+    if (s < 3600) return `${Math.floor(s / 60)} min ${Math.round(s % 60)} s`.replace(' 0 s', '');
+    return `${Math.floor(s / 3600)} h ${Math.round((s % 3600) / 60)} min`.replace(' 0 min', '');
+  },
+  along: { step: 'step', tokens: 'tokens', at: 'time since the first point' },
   escaped: (text) => String(text).replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`),
   theme() {
     const style = getComputedStyle(document.body), of = (name) => style.getPropertyValue(name).trim();
@@ -47,7 +53,7 @@ loupe.charts = {
   lines(what, t) {
     const series = [];
     for (const each of what.series) {
-      const points = what.log ? each.points.filter((p) => p[1] > 0) : each.points;
+      const points = each.points.filter((p) => (!what.log || p[1] > 0) && (!what.logX || p[0] > 0));
       const colour = each.role === 'target' ? t.soft : t.series[each.colour % t.series.length];
       const look = { type: 'line', name: each.name, showSymbol: each.role === 'judged' || points.length < 2, symbol: each.role === 'judged' ? 'diamond' : 'circle', symbolSize: 7, animation: false, itemStyle: { color: colour }, emphasis: { disabled: true } };
       const stroke = { color: colour, width: each.other ? 1.2 : 1.8, opacity: each.role === 'judged' ? 0.5 : 1, type: each.role === 'target' ? 'dashed' : each.other ? 'dotted' : this.dashes[Math.floor(each.colour / t.series.length) % 3] };
@@ -56,17 +62,20 @@ loupe.charts = {
       series.push({ ...look, data: smooth ? this.smoothed(points, what.smooth) : points, lineStyle: stroke });
     }
     const curves = what.series.filter((s) => s.role === 'curve');
+    const told = (v) => (what.x === 'at' ? this.time(v) : this.short(v));
     const names = new Set((curves.length ? curves : what.series).map((s) => s.name));
     return {
       animation: false, series,
+      title: what.empty ? { text: what.empty, left: 'center', top: 'middle', textStyle: { color: t.soft, fontSize: 12, fontWeight: 'normal' } } : undefined,
       grid: { left: 8, right: 16, top: names.size > 1 ? 36 : 12, bottom: 24, containLabel: true },
       legend: names.size > 1 ? { type: 'scroll', top: 4, data: [...names], textStyle: { color: t.text, fontSize: 11, width: 150, overflow: 'truncate' }, pageTextStyle: { color: t.text }, itemHeight: 8 } : undefined,
       tooltip: this.tip(t, { trigger: 'axis', axisPointer: { lineStyle: { color: t.soft } }, valueFormatter: (v) => this.short(v) }),
-      xAxis: this.axis(t, { type: 'value', name: what.x, nameLocation: 'middle', nameGap: 22, min: 0, max: 'dataMax', splitLine: { show: false } }),
-      yAxis: this.axis(t, { type: what.log ? 'log' : 'value', scale: true }),
+      xAxis: this.axis(t, { show: !what.empty, type: what.logX ? 'log' : 'value', name: this.along[what.x], nameLocation: 'middle', nameGap: 22, min: what.logX ? 'dataMin' : 0, max: 'dataMax', splitLine: { show: false }, axisLabel: { color: t.soft, fontSize: 11, hideOverlap: true, formatter: told }, axisPointer: { label: { formatter: (p) => `${this.along[what.x]} ${told(p.value)}` } } }),
+      yAxis: this.axis(t, { show: !what.empty, type: what.log ? 'log' : 'value', scale: true }),
     };
   },
   heat(what, t) {
+    if (!what.cells.length) return this.lines({ series: [], x: 'step', empty: what.empty }, t);
     const most = Math.max(1, ...what.cells.map((c) => c[2]));
     return {
       animation: false,
@@ -80,13 +89,14 @@ loupe.charts = {
   },
   scatter(what, t) {
     const shapes = ['circle', 'diamond', 'triangle', 'rect', 'pin'];
+    const around = (part) => (range) => { const room = (range.max - range.min) * 0.08 || Math.abs(range.max) * 0.1 || 1; return Number((part === 'min' ? range.min - room : range.max + room).toPrecision(2)); };
     return {
       animation: false,
       grid: { left: 8, right: 24, top: 34, bottom: 26, containLabel: true },
       legend: { type: 'scroll', top: 0, data: what.groups.map((group) => group.name), textStyle: { color: t.text, fontSize: 11 }, pageTextStyle: { color: t.text } },
       tooltip: this.tip(t, { formatter: (p) => p.marker + this.escaped(p.value[2]) + `<br>L0 ${this.short(p.value[0])}, ${what.y} ${this.short(p.value[1])}` }),
-      xAxis: this.axis(t, { type: 'value', name: 'L0', nameLocation: 'middle', nameGap: 24, scale: true }),
-      yAxis: this.axis(t, { type: 'value', scale: true, name: what.y, nameLocation: 'end', nameTextStyle: { color: t.soft, fontSize: 11, align: 'left' } }),
+      xAxis: this.axis(t, { type: 'value', name: 'L0', nameLocation: 'middle', nameGap: 24, min: around('min'), max: around('max') }),
+      yAxis: this.axis(t, { type: 'value', min: around('min'), max: around('max'), name: what.y, nameLocation: 'end', nameTextStyle: { color: t.soft, fontSize: 11, align: 'left' } }),
       series: [{ type: 'line', name: 'front', data: what.front, showSymbol: false, silent: true, lineStyle: { color: t.soft, width: 1.2, type: 'dashed' }, tooltip: { show: false }, emphasis: { disabled: true } }, ...what.groups.map((group, i) => ({ type: 'scatter', name: group.name, symbol: shapes[i % shapes.length], symbolSize: 11, itemStyle: { color: t.series[i % t.series.length] }, data: group.points }))],
     };
   },

@@ -5,7 +5,8 @@ The server sends numbers and the browser draws them (assets/js/training.js) in t
 
 import html
 import json
-from collections.abc import Iterable, Mapping
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +16,7 @@ from loupe.app.pages.numbers import show
 from loupe.app.plain import plain
 from loupe.app.services.curves import Series, thinned
 
+AXES = {"step": "Steps", "tokens": "Tokens", "at": "Time"}
 MOST = 800  # points of one line
 LOW, STEP = -7.0, 0.25  # of the density bins, see engine/sae/measures.py
 
@@ -43,7 +45,7 @@ CHARTS = (
     Chart("lr", "Learning rate", "lr"),
     Chart("grad-norm", "Gradient norm", "grad_norm", unit="per step"),
     Chart("speed", "Speed", "tokens_per_s", unit="tokens per second on the device"),
-    Chart("memory", "Memory", "memory", unit="MiB in use", per=1 << 20),
+    Chart("memory", "Memory", "memory", unit="MiB in use on the device", per=1 << 20),
 )
 
 
@@ -68,6 +70,23 @@ class Curves:
         moved = more["last_step"] > self.last_step
         self.last_step = max(self.last_step, more["last_step"])
         return moved or bool(more["held_out"])
+
+    def along(self, axis: str, sae: str, rows: Series) -> Sequence[tuple[float, float]]:
+        """The same points over tokens, or over seconds since the first point; none where that was not kept."""
+        if axis == "step":
+            return rows
+        known = self.curves.get(sae, {}).get(axis) or []
+        zero = known[0][1] if known and axis == "at" else 0.0
+        return [(_between(known, step) - zero, value) for step, value in rows] if known else []
+
+
+def _between(known: Series, step: float) -> float:
+    """What a curve is at a step, on a straight line between its points; at its ends it stays as it is."""
+    place = bisect_left(known, step, key=lambda row: row[0])
+    if place == len(known) or known[place][0] == step or place == 0:
+        return known[min(place, len(known) - 1)][1]
+    (left, low), (right, high) = known[place - 1], known[place]
+    return low + (high - low) * (step - left) / (right - left)
 
 
 def _extend(kept: dict[str, dict[str, Series]], more: Mapping[str, Mapping[str, Series]]) -> None:
@@ -109,26 +128,33 @@ def _as_script(value: Any) -> str:
     )
 
 
-def lines(
-    chart: Chart, own: Curves, others: Mapping[str, Curves], *, log: bool, smooth: float, rows_per_step: int
-) -> tuple[dict[str, Any], str, str]:
-    """What a line chart draws, its newest numbers, and the sentence about it.
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How the reader wants lines drawn: over what (one of `AXES`), which axes are logarithmic, how smooth."""
 
-    `others` are the curves of other trainings by their names. `rows_per_step`: 0 draws over steps.
+    axis: str = "step"
+    log_x: bool = False
+    logs: frozenset[str] = frozenset()  # ids of charts
+    smooth: float = 0.0
+
+
+def lines(
+    chart: Chart, own: Curves, others: Mapping[str, Curves], look: Look, empty: str
+) -> tuple[dict[str, Any], str, str]:
+    """What a line chart draws, its newest numbers, and the sentence about it; `empty` stands where nothing is yet.
+
+    `others` are the curves of other trainings by their names.
     """
     series: list[dict[str, Any]] = []
     colour = 0
     for name, curves in {"": own, **others}.items():
         for sae in curves.curves:
-            series += _of(chart, curves, sae, colour, rows_per_step, name)
+            series += _of(chart, curves, sae, colour, look.axis, name)
             colour += 1
     what = {
-        "kind": "lines",
-        "series": series,
-        "log": log,
-        "smooth": smooth,
-        "x": "tokens" if rows_per_step else "step",
-    }
+        "kind": "lines", "series": series, "log": chart.id in look.logs, "logX": look.log_x, "smooth": look.smooth,
+        "x": look.axis, "empty": "" if series else empty,
+    }  # fmt: skip
     newest = [(sae, _newest(chart, own, sae)) for sae in own.curves]
     known = [(sae, point) for sae, point in newest if point]
     now = " · ".join(show(point[1]) for _, point in known[:4])
@@ -141,7 +167,7 @@ def _newest(chart: Chart, curves: Curves, sae: str) -> tuple[int, float] | None:
     return (rows[-1][0], rows[-1][1] / chart.per) if rows else None
 
 
-def _of(chart: Chart, curves: Curves, sae: str, colour: int, rows_per_step: int, of: str) -> list[dict[str, Any]]:
+def _of(chart: Chart, curves: Curves, sae: str, colour: int, axis: str, of: str) -> list[dict[str, Any]]:
     measured, judged = curves.curves.get(sae, {}), curves.held_out.get(sae, {})
     name = f"{plain(sae, 40)} · {plain(of, 40)}" if of else plain(sae, 40)
     parts = (
@@ -152,10 +178,10 @@ def _of(chart: Chart, curves: Curves, sae: str, colour: int, rows_per_step: int,
     return [
         {
             "role": role, "name": called, "colour": colour, "other": bool(of),
-            "points": [[step * (rows_per_step or 1), value / chart.per] for step, value in thinned(rows, MOST)],
+            "points": [[x, value / chart.per] for x, value in points],
         }
         for role, called, rows in parts
-        if rows
+        if rows and (points := curves.along(axis, sae, thinned(rows, MOST)))
     ]  # fmt: skip
 
 
@@ -175,6 +201,7 @@ def heat(rows: Iterable[tuple[int, list[int]]]) -> dict[str, Any]:
         "kind": "heat",
         "steps": [step for step, _ in rows],
         "bins": [_bin(place) for place in shown],
+        "empty": "" if cells else "No point yet",
         "cells": cells,
     }
 

@@ -15,20 +15,19 @@ from nicegui import ui
 
 from loupe.app.errors import NotFound
 from loupe.app.pages import training_parts as parts
-from loupe.app.pages.controls import Segmented, confirmed
+from loupe.app.pages.controls import confirmed
 from loupe.app.pages.frame import PATIENCE_S, Problem, frame, workspace_of
-from loupe.app.pages.links import address, link
+from loupe.app.pages.links import link
 from loupe.app.pages.run_actions import visitor
 from loupe.app.pages.states import Way, empty
 from loupe.app.pages.system_jobs import log_html
-from loupe.app.pages.training_charts import CHARTS, ChartBox, Curves, heat, heat_told, lines
+from loupe.app.pages.training_curves import TrainingCurves
 from loupe.app.pages.training_fork import ask_fork
 from loupe.app.plain import plain
 from loupe.app.workspace import Workspace
 from loupe.storage.errors import NotFound as NoSuchRow
 
 FOLLOW_S = 1.0
-OVERLAYS = 50
 ACT = """(e) => {
   const t = e.target.closest('button[data-act]');
   if (t) emit({ act: t.dataset.act, id: t.dataset.id || '' });
@@ -58,12 +57,7 @@ class TrainingView:
         self.problem = problem
         self.id: str = told["id"]
         self.told = told
-        self.own = Curves()
-        self.others: dict[str, Curves] = {}  # by the ids of other trainings
-        self.names: dict[str, str] = {}
-        self.logs: set[str] = set()
-        self.smooth = 0.0
-        self.over_tokens = False
+        self.curves = TrainingCurves(workspace, told)
         self._stale = True
         self._reading = asyncio.Lock()
         self._shown: dict[str, str] = {}
@@ -77,8 +71,7 @@ class TrainingView:
         ui.html(self._about(), sanitize=False).classes("facts").props("data-testid=training-facts")
         with self._panel("Job"):
             self.job = self._acting("training-job").classes("job-card")
-        chosen = await self._tools(beside)
-        self._charts()
+        await self.curves.build(beside)
         with self._panel("Newest numbers"):
             self.numbers = ui.html("", sanitize=False).classes("scroll")
         with self._panel("Features on the watched text"):
@@ -88,8 +81,6 @@ class TrainingView:
                 self.checkpoints = self._acting("training-checkpoints").classes("scroll")
             with self._panel("SAEs"):
                 self.saes = ui.html("", sanitize=False).props("data-testid=training-sae-list")
-        if chosen:
-            await self._overlay(chosen)
         await self.show()
         bridge, client = self.workspace.bridge, ui.context.client
         stops = [bridge.subscribe(key, self._note_change) for key in (("training", self.id), ("job", self.id), "jobs")]
@@ -103,9 +94,6 @@ class TrainingView:
 
     async def _show(self) -> None:
         self.told = await self.workspace.trainings.get(self.id)
-        moved = False
-        for id, curves in {self.id: self.own, **self.others}.items():
-            moved |= curves.take(await self.workspace.trainings.curves(id, after=curves.last_step))
         self._put("job", self.job, parts.job_html(self.told))
         latest = self.told["latest"]
         self._put("numbers", self.numbers, parts.numbers_html(latest))
@@ -114,19 +102,7 @@ class TrainingView:
         self._put("checkpoints", self.checkpoints, parts.checkpoints_html(kept))
         found = await self.workspace.store.saes.list(job_id=self.id)
         self._put("saes", self.saes, parts.saes_html(found.items))
-        if moved:
-            self.draw()
-
-    def draw(self) -> None:
-        """Send the points to the charts."""
-        rows = int(self.told["request"]["training"].get("batch_rows", 4096)) if self.over_tokens else 0
-        others = {self.names[id]: curves for id, curves in self.others.items()}
-        for chart in CHARTS:
-            told = lines(chart, self.own, others, log=chart.id in self.logs, smooth=self.smooth, rows_per_step=rows)
-            self.boxes[chart.id].show(*told)
-        for sae, box in self.heats.items():
-            density = self.own.density.get(sae, [])
-            box.show(heat(density), *heat_told(density))
+        await self.curves.show(self.told)
 
     def _put(self, name: str, place: ui.html, markup: str) -> None:
         if self._shown.get(name) != markup:
@@ -147,6 +123,8 @@ class TrainingView:
         for sae in asked["saes"]:
             where = ", ".join(sae["reads"]) or "the middle layer"
             facts.append(f"<b>{html.escape(sae['architecture'])}</b> {sae['d_sae']:,} latents on {html.escape(where)}")
+        if retried := asked.get("retry_of"):
+            facts.append(f'retry of <a href="{link(f"/training/{retried}")}">an earlier attempt</a>')
         if origin := asked.get("fork_of"):
             facts.append(f'forked from <a href="{link(f"/training/{origin}")}">another training</a>')
         metrics = link(f"/api/v1/trainings/{self.id}/metrics")
@@ -155,68 +133,6 @@ class TrainingView:
         facts.append(f'<a href="{again}" data-testid="training-like">A form filled like this one</a>')
         return "".join(f"<span>{fact}</span>" for fact in facts)
 
-    # Controls.
-
-    async def _tools(self, beside: str) -> list[str]:
-        with ui.element("div").classes("tools"):
-            choices = {"step": "Steps", "tokens": "Tokens"}
-            Segmented(choices, "step", self._set_axis, label="Horizontal axis", testid="axis")
-            log = ui.switch("Log loss", on_change=lambda e: self._set_log("loss", e.value)).props("dense")
-            log.props("data-testid=log-loss")
-            others = ui.switch("Log the rest", on_change=lambda e: self._set_log("", e.value)).props("dense")
-            others.props("data-testid=log-rest").tooltip("Learning rate, gradient norm and dead share, logarithmic")
-            ui.label("Smoothing").classes("soft small")
-            slider = ui.slider(min=0, max=0.98, step=0.02, value=0, on_change=lambda e: self._set_smooth(e.value))
-            slider.props('aria-label="Smoothing" data-testid=smoothing').style("width: 9rem")
-            found, _ = await self.workspace.trainings.list(limit=OVERLAYS)
-            self.names = _distinct({job["id"]: plain(job["name"], 50) for job in found if job["id"] != self.id})
-            chosen = [id for id in beside.split(",") if id in self.names]
-            if self.names:
-                select = ui.select(self.names, value=chosen, multiple=True, label="Overlay other trainings")
-                select.props("outlined dense options-dense use-chips clearable data-testid=overlay")
-                select.classes("template-choice")
-                select.on_value_change(lambda e: self._overlay(e.value or []))
-            return chosen
-
-    def _charts(self) -> None:
-        with ui.element("div").classes("charts"):
-            about = {chart.id: " · ".join(filter(None, (chart.unit, chart.better))) for chart in CHARTS}
-            self.boxes = {chart.id: ChartBox(chart.id, chart.title, about[chart.id]) for chart in CHARTS}
-            self.heats: dict[str, ChartBox] = {}
-            self._heat_place = ui.element("div").style("display: contents")
-        self._add_heats(list(self.told["latest"]))
-
-    def _add_heats(self, saes: list[str]) -> None:
-        with self._heat_place:
-            for sae in saes:
-                if sae not in self.heats:
-                    title = f"How often features fire, {plain(sae, 40)}"
-                    about = "latents by share of tokens they fire on, over steps"
-                    self.heats[sae] = ChartBox("density", title, about, is_broad=True)
-
-    def _set_axis(self, value: str) -> None:
-        self.over_tokens = value == "tokens"
-        self.draw()
-
-    def _set_log(self, name: str, on: bool | None) -> None:
-        names = {name} if name else {"lr", "grad-norm", "dead"}
-        self.logs = self.logs | names if on else self.logs - names
-        self.draw()
-
-    def _set_smooth(self, value: float | None) -> None:
-        self.smooth = float(value or 0)
-        self.draw()
-
-    async def _overlay(self, ids: list[str]) -> None:
-        """Draw these trainings too, and go on following them."""
-        async with self._reading:
-            self.others = {id: self.others.get(id) or Curves() for id in ids}
-            for id, curves in self.others.items():
-                curves.take(await self.workspace.trainings.curves(id, after=curves.last_step))
-        beside = f"?beside={','.join(ids)}" if ids else ""
-        ui.navigate.history.replace(address(f"/training/{self.id}{beside}"))
-        self.draw()
-
     # Following and acting.
 
     def _note_change(self, _: object) -> None:
@@ -224,10 +140,8 @@ class TrainingView:
 
     async def _follow(self) -> None:
         """Look again after anything happened; while it runs points come with every second."""
-        others = any(live.id in self.others for live in self.workspace.jobs.live)
-        if self._stale or others or self.told["state"] in ("running", "queued"):
+        if self._stale or self.curves.is_followed or self.told["state"] in ("running", "queued"):
             self._stale = False
-            self._add_heats(list(self.told["latest"]))
             await self.show()
 
     async def _act(self, event: Any) -> None:
@@ -290,9 +204,3 @@ class TrainingView:
         place = ui.html("", sanitize=False).props(f"data-testid={mark}")
         place.on("click", self._act, js_handler=ACT)
         return place
-
-
-def _distinct(names: dict[str, str]) -> dict[str, str]:
-    """The same names, those that occur twice with a piece of their id."""
-    every = list(names.values())
-    return {id: name if every.count(name) == 1 else f"{name} · {id[:6]}" for id, name in names.items()}

@@ -10,7 +10,7 @@ from loupe.storage.repos.trainings import Point
 
 CURVES = (
     "loss", "reconstruction", "sparsity", "aux", "l0", "l0_target", "explained_variance", "dead_share", "lr",
-    "grad_norm", "coefficient", "threshold", "tokens_per_s", "memory",
+    "grad_norm", "coefficient", "threshold", "tokens_per_s", "memory", "tokens", "at",
 )  # fmt: skip
 HELD_OUT = ("explained_variance", "l0", "dead_share", "ce_recovered", "kl_recovered", "ce_sae", "ce_clean", "shrinkage")
 

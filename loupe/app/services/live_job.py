@@ -74,9 +74,10 @@ class LiveJob:
 
     def report(self, done: int, total: int | None = None, message: str = "") -> None:
         """Say how far the work is, as often as it likes: others are told at most ten times a second. Any thread."""
-        if self._first is None or total != self.total:  # another stage counts other things
-            self._first = time.monotonic(), done
-        if message and _stage(message) != _stage(self.message):  # a count that grows is no news
+        is_news = bool(message) and _stage(message) != _stage(self.message)  # a count that grows is none
+        if self._first is None or total != self.total or (is_news and done <= self._first[1]):
+            self._first = time.monotonic(), done  # another stage counts other things, or what came before did not count
+        if is_news:
             self.say(message)
         self.done, self.total, self.message = done, total, message or self.message
         self.begin()
