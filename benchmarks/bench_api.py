@@ -13,6 +13,7 @@ event loop; the clients run in a process of their own, so that they do not slow 
 """
 
 import argparse
+import ast
 import asyncio
 import json
 import math
@@ -33,6 +34,7 @@ WORDS = ["fox", "lantern", "river", "crow", "basket", "mill", "letter", "boat", 
 CALLS = ("/health", "/runs?limit=20", "/models", "/analyses", "/system", "/jobs?limit=20")
 PAGES = ("/system", "/", "/history", "/library")
 PROBE_S = 0.005
+DTYPE = "fp32"  # of what is compared: in the starter's fp16 a batch of another size rounds in the third digit
 
 
 def text(number: int) -> str:
@@ -128,7 +130,7 @@ async def clients(port: int, options: argparse.Namespace) -> None:
         await ended(http, await asked(http, text(9_000_001)))
         tell("first_explanation", await first_explanations(http, port, options.repeats))
         tell("calls_idle", await calls(http, options.repeats))
-        alone = [await outcome(http, await asked(http, text(n))) for n in range(options.same)]
+        alone = [await outcome(http, await asked(http, text(n), dtype=DTYPE)) for n in range(options.same)]
         delays: list[float] = []
         watchers = [asyncio.create_task(watch(port, n, delays)) for n in range(options.watchers)]
         sent: Counter[str] = Counter()
@@ -154,9 +156,9 @@ def tell(name: str, value: Any) -> None:
     sys.stdout.flush()
 
 
-async def asked(http: Any, words: str) -> str:
+async def asked(http: Any, words: str, **more: Any) -> str:
     """Send an analysis; returns its id."""
-    answer = await http.post("/api/v1/analyses", json={"text": words, "max_new_tokens": 48})
+    answer = await http.post("/api/v1/analyses", json={"text": words, "max_new_tokens": 48} | more)
     answer.raise_for_status()
     return answer.json()["data"]["id"]
 
@@ -247,7 +249,7 @@ async def browse(port: int, path: str, sent: "Counter[str]") -> None:
     found = re.search(r"query: (\{[^}]*\})", page.text)
     assert page.status_code == 200 and found, (path, page.status_code)
     named = {"document_id": str(uuid.uuid4()), "tab_id": str(uuid.uuid4()), "implicit_handshake": "true"}
-    query = urlencode(json.loads(found[1]) | named | {"EIO": "4", "transport": "websocket"})
+    query = urlencode(ast.literal_eval(found[1]) | named | {"EIO": "4", "transport": "websocket"})
     address = f"ws://127.0.0.1:{port}/_nicegui_ws/socket.io/?{query}"
     async with connect(address, additional_headers={"Cookie": cookies}, max_size=None) as socket:
         await socket.recv()
@@ -277,7 +279,7 @@ async def load(http: Any, options: argparse.Namespace, alone: list[list[dict[str
         for each in range(options.each):
             key = (number * options.each + each) % options.same
             began = time.perf_counter()
-            body = {"text": text(key), "max_new_tokens": 48, "name": f"{number}.{each}", "seed": number}
+            body = {"text": text(key), "max_new_tokens": 48, "name": f"{number}.{each}", "seed": number, "dtype": DTYPE}
             answer = await http.post("/api/v1/analyses", json=body)
             sending.append(time.perf_counter() - began)
             if answer.status_code == 202:

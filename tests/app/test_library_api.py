@@ -10,6 +10,8 @@ import httpx
 import pytest
 
 from loupe.app.api.application import build_api
+from loupe.app.services.catalogue import Catalogue, PairSpec
+from loupe.app.services.parts import parts_of
 from loupe.app.settings import Settings
 from loupe.app.workspace import Workspace, open_workspace
 from loupe.engine.device import DeviceThread
@@ -262,6 +264,16 @@ async def test_quantised_dtypes_say_what_they_need(api: httpx.AsyncClient) -> No
     full = (await api.get(f"{V1}/models/starter/fit", params={"dtype": "fp32"})).json()["data"]
     half = (await api.get(f"{V1}/models/starter/fit", params={"dtype": "bf16"})).json()["data"]
     assert full["weights_bytes"] == 2 * half["weights_bytes"]
+
+
+@pytest.mark.parametrize(("asked", "of_halves"), [("auto", "auto"), ("fp32", "fp32"), ("nf4", "auto")])
+def test_a_precision_is_that_of_the_whole_pair_and_a_quantised_one_of_the_base_alone(
+    tmp_path: Path, asked: str, of_halves: str
+) -> None:
+    spec = PairSpec(tmp_path / "base", tmp_path / "av", tmp_path / "ar", dtype=asked)
+    parts = parts_of(Catalogue(tmp_path / "starter", tmp_path), spec, lambda folder: None)
+    assert [part.dtype for part in parts] == [asked, of_halves, of_halves]
+    assert all(part.owner.endswith(f"({part.dtype})") != (part.dtype == "auto") for part in parts)
 
 
 async def test_two_requests_for_one_model_load_it_once(

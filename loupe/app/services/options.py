@@ -112,7 +112,9 @@ class AnalysisOptions(BaseModel):
     next_token_k: int = Field(
         default=5, ge=0, le=50, title="Next tokens", description="Top next tokens of the model; 0 for none."
     )
-    dtype: Dtype | None = Field(default=None, title="Precision", description="Precision of weights.")
+    dtype: Dtype | None = Field(
+        default=None, title="Precision", description="Precision of weights; int8 and nf4 are for the base model alone."
+    )
     name: str = Field(default="", max_length=200, description="A name for the saved run.")
 
     @model_validator(mode="after")

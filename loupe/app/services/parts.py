@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FREE_SOME = "Unload a model that is not needed, choose a smaller dtype, or use a device with more memory."
+OF_HALVES = ("fp32", "bf16", "fp16")  # a pair was trained whole: only what it reads is quantised
 
 
 @dataclass(slots=True, eq=False)
@@ -205,10 +206,12 @@ def parts_of(catalogue: Catalogue, spec: PairSpec, place_of: PlaceOf) -> list["L
     if spec.donor is not None:
         donor = LoadPart(Role.DONOR, spec.donor, f"donor {name(spec.donor)}", spec.dtype, beside=spec.model)
         parts.append(replace(donor, placement=base.placement))
-    av, ar = f"verbalizer {name(spec.verbalizer)}", f"reconstructor {name(spec.reconstructor)}"
-    there = LoadPart(Role.VERBALIZER, spec.verbalizer, av, layer=spec.layer)
+    dtype = spec.dtype if spec.dtype in OF_HALVES else "auto"
+    told = "" if dtype == "auto" else f" ({dtype})"
+    av, ar = f"verbalizer {name(spec.verbalizer)}{told}", f"reconstructor {name(spec.reconstructor)}{told}"
+    there = LoadPart(Role.VERBALIZER, spec.verbalizer, av, dtype, layer=spec.layer)
     parts.append(replace(there, placement=place_of(spec.verbalizer)))
-    there = LoadPart(Role.RECONSTRUCTOR, spec.reconstructor, ar, beside=spec.verbalizer, layer=spec.layer)
+    there = LoadPart(Role.RECONSTRUCTOR, spec.reconstructor, ar, dtype, beside=spec.verbalizer, layer=spec.layer)
     parts.append(replace(there, placement=place_of(spec.reconstructor)))
     return parts
 
