@@ -8,7 +8,6 @@ import httpx
 import pytest
 
 from loupe.app.workspace import Workspace
-from loupe.engine.models.reply import new_text
 from loupe.storage.rows import WorkState
 
 CHAT = [{"role": "user", "content": "Tell me of the fox."}]
@@ -118,15 +117,3 @@ async def test_a_preview_cuts_the_input_and_keeps_nothing(workspace: Workspace) 
     shown = await workspace.analyses.preview(AnalysisOptions.model_validate({"messages": CHAT}))
     assert [turn["role"] for turn in shown.turns] == ["user"] and len(shown.tokens) > 3
     assert workspace.analyses.live == () and (await workspace.runs.list()).total == 0
-
-
-class Speller:
-    """A tokenizer of single letters that drops a leading space, as sentencepiece does."""
-
-    def decode(self, ids: list[int], skip_special_tokens: bool) -> str:
-        return "".join(map(chr, ids)).lstrip(" ")
-
-
-def test_the_space_before_a_reply_is_kept() -> None:
-    before, made = [ord("a")], [ord(" "), ord("b"), 0xFFFD]
-    assert new_text(Speller(), before, made) == " b"  # pyright: ignore[reportArgumentType] - a fake

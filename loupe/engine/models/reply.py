@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from loupe.engine.errors import BadInput
 from loupe.engine.jobs import Priority, Progress
 from loupe.engine.models.generate import FinishReason, GenerateOptions, generate_steps
+from loupe.engine.models.growing_text import GrowingText
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from loupe.engine.models.language_model import LanguageModel
 
 _PIECE_TOKENS = 128  # of the prompt at a time, so that a long one does not hold the device
-_CONTEXT = 8  # tokens decoded before the new ones: some tokenizers drop the space of a first token
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,28 +44,16 @@ class ReplyJob:
     def run(self, ctx: JobContext) -> Generator[Progress, None, Reply]:
         """One token a step."""
         made: list[int] = []
+        written = GrowingText(self.tokenizer, self.ids)
         steps = generate_steps(self.model, self.ids, self.options, piece_tokens=_PIECE_TOKENS)
         most = self.options.max_new_tokens
         while True:
             try:
                 token = next(steps)
             except StopIteration as end:
-                return Reply(tuple(made), self._text(made), end.value)
+                return Reply(tuple(made), written.text, end.value)
             if token is None:
                 yield Progress(0, most, "reading the prompt")
                 continue
             made.append(token)
-            yield Progress(len(made), most, "replying", self._text(made))
-
-    def _text(self, made: Sequence[int]) -> str:
-        return new_text(self.tokenizer, self.ids, made)
-
-
-def new_text(tokenizer: PreTrainedTokenizerBase, before: Sequence[int], made: Sequence[int]) -> str:
-    """The text that `made` adds after `before`; a character of which only some bytes are there yet is left out."""
-    tail = list(before[-_CONTEXT:])
-    known = str(tokenizer.decode(tail, skip_special_tokens=True))
-    whole = str(tokenizer.decode([*tail, *made], skip_special_tokens=True))
-    if not whole.startswith(known):
-        whole, known = str(tokenizer.decode(list(made), skip_special_tokens=True)), ""
-    return whole[len(known) :].rstrip("\ufffd")
+            yield Progress(len(made), most, "replying", written.add(token))

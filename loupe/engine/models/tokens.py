@@ -75,7 +75,7 @@ def display_tokens(
     `from_start=False` for ids that do not begin a text (a slice, a list of candidates): no invented space is then taken
     off the first. An id beyond the vocabulary (a padded row of the embedding table) shows as `<id 151999>`, no bytes.
     """
-    vocabulary = _Vocabulary.of(tokenizer)
+    vocabulary = Vocabulary.of(tokenizer)
     views = [_view(vocabulary, int(token)) for token in ids]
     if from_start and vocabulary.invents_a_space:
         first = next((i for i, view in enumerate(views) if not view.is_special), None)
@@ -86,11 +86,11 @@ def display_tokens(
 
 def token_bytes(tokenizer: PreTrainedTokenizerBase, token: int) -> bytes:
     """The bytes one id stands for in the middle of a text; empty for an id the tokenizer does not have."""
-    return _Vocabulary.of(tokenizer).bytes_of(token)
+    return Vocabulary.of(tokenizer).bytes_of(token)
 
 
 @dataclass(frozen=True, slots=True)
-class _Vocabulary:
+class Vocabulary:
     """What is asked of a tokenizer for every token, asked once."""
 
     tokenizer: PreTrainedTokenizerBase
@@ -101,7 +101,7 @@ class _Vocabulary:
     size: int
 
     @classmethod
-    def of(cls, tokenizer: PreTrainedTokenizerBase) -> _Vocabulary:
+    def of(cls, tokenizer: PreTrainedTokenizerBase) -> Vocabulary:
         steps = _decoder_steps(tokenizer)
         added = {int(token): entry.content for token, entry in tokenizer.added_tokens_decoder.items()}
         special = frozenset(tokenizer.all_special_ids)
@@ -123,7 +123,7 @@ class _Vocabulary:
                 return str(alone).encode("utf-8", "surrogatepass")
 
 
-def _view(vocabulary: _Vocabulary, token: int) -> TokenView:
+def _view(vocabulary: Vocabulary, token: int) -> TokenView:
     raw, special = vocabulary.bytes_of(token), token in vocabulary.special
     if raw or 0 <= token < vocabulary.size:
         return _readable(raw, special=special)
