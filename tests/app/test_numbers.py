@@ -3,6 +3,7 @@
 import pytest
 
 from loupe.app.pages import numbers
+from loupe.app.sizes import size_text
 
 
 @pytest.mark.parametrize(
@@ -33,4 +34,5 @@ def test_trust_is_a_word_with_a_definition(value: float, word: str) -> None:
 
 
 def test_sizes_are_binary() -> None:
-    assert [numbers.size(n) for n in (812, 5_900_000)] == ["812 B", "5.6 MiB"]
+    told = [size_text(count) for count in (812, 5_900_000, 700 << 20, 3 << 40)]
+    assert told == ["812 B", "5.6 MiB", "700 MiB", "3.0 TiB"]

@@ -9,6 +9,7 @@ from loupe.app.cli.following import finished
 from loupe.app.cli.output import Json, out, print_json, print_table
 from loupe.app.plain import plain
 from loupe.app.settings import Settings
+from loupe.app.sizes import size_text
 
 app = typer.Typer(help="What a training saved: list, save, load, fork, keep, delete.", no_args_is_help=True)
 Training = Annotated[str, typer.Argument(help="Id of a training.")]
@@ -23,7 +24,7 @@ def list_checkpoints(training: Training, as_json: Json = False) -> None:
     if as_json:
         print_json(rows)
         return
-    shown = [(r["id"], f"{r['step']:,}", f"{r['size'] / 2**20:,.1f} MiB", "kept" if r["kept"] else "") for r in rows]
+    shown = [(r["id"], f"{r['step']:,}", size_text(r["size"]), "kept" if r["kept"] else "") for r in rows]
     print_table(("id", "step", "size", ""), shown, empty="There is no checkpoint.")
 
 

@@ -9,6 +9,7 @@ from loupe.app.cli.client import open_client
 from loupe.app.cli.following import finished
 from loupe.app.cli.output import Json, out, print_json, print_table
 from loupe.app.settings import Settings
+from loupe.app.sizes import size_text
 
 
 def train(
@@ -111,11 +112,10 @@ def _print_fit(found: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
-    mib = 2**20
     out.print(
         f"{found['seconds']:,.0f} s at {found['tokens_per_s']:,.0f} tokens/s, {found['epochs']:.2f} epochs; memory "
-        f"{found['memory_bytes'] / mib:,.0f} of {found['memory_free_bytes'] / mib:,.0f} MiB, disk "
-        f"{found['disk_bytes'] / mib:,.0f} of {found['disk_free_bytes'] / mib:,.0f} MiB"
+        f"{size_text(found['memory_bytes'])} of {size_text(found['memory_free_bytes'])}, disk "
+        f"{size_text(found['disk_bytes'])} of {size_text(found['disk_free_bytes'])}"
     )
     for problem in found["problems"]:
         out.print(f"[yellow]{problem}[/]")

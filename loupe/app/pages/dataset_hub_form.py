@@ -7,13 +7,13 @@ from typing import Any
 from nicegui import background_tasks, ui
 
 from loupe.app.pages.hub_token import ask_token
-from loupe.app.pages.library_entry import size_text
 from loupe.app.pages.library_html import facts_html, text
 from loupe.app.pages.refusals import REFUSALS, refusal_html
 from loupe.app.pages.run_actions import visitor
 from loupe.app.pages.sheet import choice, field, text_button
 from loupe.app.services.dataset_request import DatasetRequest
 from loupe.app.services.live_job import LiveJob
+from loupe.app.sizes import size_text
 from loupe.app.workspace import Workspace
 
 LIKELY = "the likely one"

@@ -7,8 +7,8 @@ import psutil
 from nicegui import ui
 
 from loupe.app.pages.links import link
-from loupe.app.pages.numbers import size
 from loupe.app.services.engine import EngineState
+from loupe.app.sizes import size_text
 from loupe.app.workspace import Workspace
 
 NEWS = ("engine", "models", "queue")
@@ -76,5 +76,5 @@ def _memory(kind: str) -> str:
         from loupe.engine.memory import read_memory
 
         found = read_memory("cuda")
-        return f"{size(found.used)} of {size(found.total)}"
-    return size(psutil.Process().memory_info().rss)
+        return f"{size_text(found.used)} of {size_text(found.total)}"
+    return size_text(psutil.Process().memory_info().rss)

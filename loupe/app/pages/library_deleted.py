@@ -4,8 +4,9 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from loupe.app.pages.library_entry import Entry, Said, size_text
+from loupe.app.pages.library_entry import Entry, Said
 from loupe.app.services.groups import GROUP, PAIR
+from loupe.app.sizes import size_text
 from loupe.app.workspace import Workspace
 
 MOST = 200

@@ -6,7 +6,6 @@ from nicegui import background_tasks, ui
 
 from loupe.app.errors import AppError, NotFound
 from loupe.app.pages.frame import Problem, told
-from loupe.app.pages.library_entry import size_text
 from loupe.app.pages.library_html import (
     certificate_html,
     chip,
@@ -27,6 +26,7 @@ from loupe.app.pages.states import Way, empty, failed
 from loupe.app.services.catalogue import Kind, ModelEntry
 from loupe.app.services.live_job import LiveJob
 from loupe.app.services.placements import AUTO
+from loupe.app.sizes import size_text
 from loupe.app.workspace import Workspace
 from loupe.engine.errors import LoupeError
 from loupe.storage.errors import NotFound as NoSuchRow

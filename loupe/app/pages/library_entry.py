@@ -54,11 +54,3 @@ class Section:
     empty: str = "Nothing here yet."
     columns: tuple[str, ...] = ()
     ways: tuple[tuple[str, str, str], ...] = ()
-
-
-def size_text(count: int) -> str:
-    """Bytes as a person reads them."""
-    for unit, step in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
-        if count >= step:
-            return f"{count / step:.1f} {unit}" if count < 100 * step else f"{count / step:.0f} {unit}"
-    return f"{count} B"

@@ -4,9 +4,10 @@ import html
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from loupe.app.pages.library_entry import Entry, Section, size_text
+from loupe.app.pages.library_entry import Entry, Section
 from loupe.app.pages.links import link
 from loupe.app.plain import plain
+from loupe.app.sizes import size_text
 
 STATES = {"loaded": "ready", "loading": "busy", "on disk": "", "unusable": "failed", "deleted": ""}
 

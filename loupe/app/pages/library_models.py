@@ -1,7 +1,8 @@
 """Folders in the library: base models, verbalizers and reconstructors, donors and adapters."""
 
-from loupe.app.pages.library_entry import Entry, Said, size_text
+from loupe.app.pages.library_entry import Entry, Said
 from loupe.app.services.catalogue import STARTER, Kind, ModelEntry
+from loupe.app.sizes import size_text
 from loupe.app.workspace import Workspace
 
 

@@ -7,7 +7,6 @@ from nicegui import background_tasks, ui
 from loupe.app.pages.frame import Problem
 from loupe.app.pages.library_add import folders_from_page
 from loupe.app.pages.library_card import card_html
-from loupe.app.pages.library_entry import size_text
 from loupe.app.pages.library_html import facts_html, text
 from loupe.app.pages.library_saes import hook_text, origin_text
 from loupe.app.pages.links import link
@@ -16,6 +15,7 @@ from loupe.app.pages.sheet import Sheet, choice, field, text_button
 from loupe.app.services.catalogue import STARTER
 from loupe.app.services.live_job import LiveJob
 from loupe.app.services.saes import EVALUATED_ROWS
+from loupe.app.sizes import size_text
 from loupe.app.workspace import Workspace
 from loupe.engine.errors import BadOption
 from loupe.storage.errors import NotFound

@@ -1,8 +1,9 @@
 """Sparse autoencoders in the library: what each is, how well it does, where it came from."""
 
-from loupe.app.pages.library_entry import Entry, Said, size_text
+from loupe.app.pages.library_entry import Entry, Said
 from loupe.app.pages.numbers import show
 from loupe.app.services.catalogue import STARTER
+from loupe.app.sizes import size_text
 from loupe.app.workspace import Workspace
 from loupe.storage.repos.saes import SaeRecord
 

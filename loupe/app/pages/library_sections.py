@@ -6,12 +6,12 @@ A room that comes later adds its noun with `add_section` when its page is regist
 
 from loupe.app.pages.library_datasets import act_on_dataset, dataset_rows
 from loupe.app.pages.library_deleted import act_on_deleted, deleted_rows
-from loupe.app.pages.library_entry import Entry, Said, Section, size_text
+from loupe.app.pages.library_entry import Entry, Said, Section
 from loupe.app.pages.library_models import act_on_model, checkpoint_rows, donor_rows, model_rows
 from loupe.app.pages.library_pairs import act_on_group, act_on_pair, group_rows, pair_rows
 from loupe.app.pages.library_saes import SAE_COLUMNS, act_on_sae, sae_rows
 
-__all__ = ["SECTIONS", "Entry", "Said", "Section", "add_section", "size_text"]
+__all__ = ["SECTIONS", "Entry", "Said", "Section", "add_section"]
 
 SECTIONS: list[Section] = [
     Section(

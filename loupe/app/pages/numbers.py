@@ -33,16 +33,6 @@ def seconds(value: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-def size(count: int) -> str:
-    """Bytes in binary units: 812 B, 5.6 MiB."""
-    value = float(count)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if value < 1024:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1024
-    return f"{value:.1f} TiB"
-
-
 def trust(relative_rmse: float) -> str:
     """How far the words carry the activation: high below 0.3 of relative error, medium below 0.5, else low."""
     return "high" if relative_rmse < 0.3 else "medium" if relative_rmse < 0.5 else "low"

@@ -4,9 +4,10 @@ import html
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from loupe.app.pages.numbers import seconds, size
+from loupe.app.pages.numbers import seconds
 from loupe.app.services.history import Sample
 from loupe.app.services.latency import Latency
+from loupe.app.sizes import size_text
 
 WIDTH, HEIGHT = 240, 44
 NO_GPU = (
@@ -24,12 +25,12 @@ def machine_html(
         _card("Processors", f"{now.cpu_percent:.0f} %", [s.cpu_percent for s in samples], 100),
         _card(
             "Memory",
-            f"{size(now.machine_used_bytes)} of {size(now.machine_total_bytes)}",
+            f"{size_text(now.machine_used_bytes)} of {size_text(now.machine_total_bytes)}",
             [s.machine_used_bytes for s in samples],
             now.machine_total_bytes,
         ),
         *_busy_card(samples),
-        _card("Loupe's own memory", size(now.process_bytes), [s.process_bytes for s in samples]),
+        _card("Loupe's own memory", size_text(now.process_bytes), [s.process_bytes for s in samples]),
         _card("Lag of the event loop", _ms(now.loop_lag_s), [s.loop_lag_s for s in samples]),
     ]
     for each in now.accelerators:
@@ -39,7 +40,7 @@ def machine_html(
                 _card(each.name, f"{each.utilisation_percent} % busy", [p for p in past if p is not None], 100)
             )
         used = [a.used_bytes for s in samples for a in s.accelerators if a.index == each.index]
-        told = f"{size(each.used_bytes)} of {size(each.total_bytes)}"
+        told = f"{size_text(each.used_bytes)} of {size_text(each.total_bytes)}"
         cards.append(_card(f"{each.name}, memory", told, used, each.total_bytes))
     return f'<div class="cards">{"".join(cards)}</div>{_device_html(held, glance)}{devices_html(devices)}'
 
@@ -53,8 +54,8 @@ def _device_html(held: dict[str, Any], glance: dict[str, Any]) -> str:
     if not held:
         return '<p class="soft" data-testid="device">The engine is not loaded; it is when it is first needed.</p>'
     doing = f"runs {html.escape(glance['running'])}" if "running" in glance else "is idle"
-    limit = f"{size(held['memory_limit_bytes'])} may be filled"
-    rows = [(html.escape(owner), size(bytes_)) for owner, bytes_ in held["holdings"].items()]
+    limit = f"{size_text(held['memory_limit_bytes'])} may be filled"
+    rows = [(html.escape(owner), size_text(bytes_)) for owner, bytes_ in held["holdings"].items()]
     table = _table(("Holder of device memory", "Bytes"), rows) if rows else '<p class="soft">No model is loaded.</p>'
     return (
         f'<p data-testid="device"><b>{html.escape(glance["device"])}</b> {doing}; {glance["waiting"]} wait, '
@@ -70,7 +71,7 @@ def devices_html(devices: Sequence[dict[str, Any]]) -> str:
         (
             html.escape(device["name"]),
             html.escape(device["kind"]),
-            f"{size(device['free_bytes'])} of {size(device['total_bytes'])}",
+            f"{size_text(device['free_bytes'])} of {size_text(device['total_bytes'])}",
             html.escape(", ".join(device["holdings"])),
         )
         for device in devices
@@ -111,8 +112,8 @@ def slices_html(stats: Any) -> str:
 
 def disk_html(sizes: dict[str, int], free: int) -> str:
     """What lies in the data directory."""
-    rows = [(html.escape(name), size(count)) for name, count in sizes.items()]
-    return _table(("What", "Bytes"), [*rows, ("free on the disk", size(free))])
+    rows = [(html.escape(name), size_text(count)) for name, count in sizes.items()]
+    return _table(("What", "Bytes"), [*rows, ("free on the disk", size_text(free))])
 
 
 def settings_html(rows: Iterable[dict[str, Any]]) -> str:

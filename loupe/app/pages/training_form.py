@@ -12,7 +12,7 @@ from nicegui import ui
 from loupe.app.pages.controls import SchemaForm
 from loupe.app.pages.frame import PATIENCE_S, Problem, frame, workspace_of
 from loupe.app.pages.links import link
-from loupe.app.pages.numbers import seconds, show, size
+from loupe.app.pages.numbers import seconds, show
 from loupe.app.pages.option_form import OptionForm
 from loupe.app.pages.refusals import REFUSALS, refusal_html
 from loupe.app.pages.run_actions import visitor
@@ -23,6 +23,7 @@ from loupe.app.plain import plain
 from loupe.app.services.catalogue import STARTER, Kind, ModelEntry
 from loupe.app.services.training_fit import Fit
 from loupe.app.services.training_request import Recipe, TrainingRequest
+from loupe.app.sizes import size_text
 from loupe.app.workspace import Workspace
 from loupe.storage.repos.datasets import TokenisationRecord
 
@@ -250,9 +251,9 @@ class TrainingForm:
 def fit_html(fit: Fit) -> str:
     """Whether a training fits, why not, and what it would take."""
     facts = (
-        ("memory", f"{size(fit.memory_bytes)} of {size(fit.memory_free_bytes)} free"),
-        ("of that the buffer", size(fit.buffer_bytes)),
-        ("disk", f"{size(fit.disk_bytes)} of {size(fit.disk_free_bytes)} free"),
+        ("memory", f"{size_text(fit.memory_bytes)} of {size_text(fit.memory_free_bytes)} free"),
+        ("of that the buffer", size_text(fit.buffer_bytes)),
+        ("disk", f"{size_text(fit.disk_bytes)} of {size_text(fit.disk_free_bytes)} free"),
         ("time", f"about {seconds(fit.seconds)}, as fast as the machine is now"),
         ("speed", f"{fit.tokens_per_s:,.0f} tokens/s"),
         ("text", f"{fit.tokens:,} tokens in {fit.rows:,} rows, read {show(fit.epochs)} times"),

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from loupe.app.pages.links import link
-from loupe.app.pages.numbers import seconds, show, size
+from loupe.app.pages.numbers import seconds, show
 from loupe.app.plain import plain
+from loupe.app.sizes import size_text
 from loupe.storage.repos.saes import SaeRecord
 from loupe.storage.repos.trainings import CheckpointRecord
 
@@ -111,7 +112,7 @@ def _checkpoint(each: CheckpointRecord) -> str:
     )
     return (
         f'<tr data-testid="checkpoint" data-step="{each.step}"><td class="num">{each.step:,}</td>'
-        f'<td class="num">{size(each.size)}</td><td>{each.created_at:%Y-%m-%d %H:%M:%S}</td>'
+        f'<td class="num">{size_text(each.size)}</td><td>{each.created_at:%Y-%m-%d %H:%M:%S}</td>'
         f"<td>{'kept' if each.kept else ''}</td><td>{acts}</td></tr>"
     )
 
