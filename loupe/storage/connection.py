@@ -48,7 +48,7 @@ _held: ContextVar[list[bool] | None] = ContextVar("cancellations held back", def
 
 @contextmanager
 def patient() -> Iterator[None]:
-    """Hold cancellation back until the block ends.
+    """Hold cancellation back until the block ends; where the block fails, its error is told first.
 
     A task that is cancelled inside a transaction would otherwise leave its connection to be closed some time later,
     with the database locked until then.
@@ -57,10 +57,22 @@ def patient() -> Iterator[None]:
     token = _held.set(held)
     try:
         yield
+    except Exception:
+        if held:
+            _cancel_later()
+        raise
     finally:
         _held.reset(token)
-        if held:
-            raise asyncio.CancelledError
+    if held:
+        raise asyncio.CancelledError
+
+
+def _cancel_later() -> None:
+    """Let the running task be cancelled at its next await instead; whoever counts its cancellations counts one."""
+    task = asyncio.current_task()
+    assert task is not None, "a transaction runs in a task"
+    task.uncancel()
+    task.cancel()
 
 
 class PatientConnection(aiosqlite.Connection):

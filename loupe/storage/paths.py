@@ -18,9 +18,14 @@ _RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt
 
 @dataclass(frozen=True, slots=True)
 class DataDir:
-    """A data directory and its fixed rooms. `create` makes it; only its owner can look inside."""
+    """A data directory and its fixed rooms. `create` makes it, `at` only names it; its owner alone can look inside."""
 
     path: Path
+
+    @classmethod
+    def at(cls, path: Path | str | None = None) -> "DataDir":
+        """The data directory at `path`, or at the default place, whether or not it is there."""
+        return cls(Path(path).expanduser().resolve() if path is not None else default_path())
 
     @classmethod
     def create(cls, path: Path | str | None = None) -> "DataDir":
@@ -28,7 +33,7 @@ class DataDir:
 
         Raises DataDirError when that is not possible.
         """
-        data_dir = cls(Path(path).expanduser().resolve() if path is not None else default_path())
+        data_dir = cls.at(path)
         try:
             for folder in (data_dir.path, data_dir.artefacts, data_dir.backups, data_dir.models):
                 folder.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)

@@ -115,6 +115,7 @@ def test_doctor_says_what_is_missing_and_what_to_do(
 ) -> None:
     code, out, _ = loupe("doctor", "--json")
     assert code == 0 and json.loads(out)["ok"] and json.loads(out)["server"] is None
+    assert "home, not made yet" in out and not (tmp_path / "home").exists(), "a doctor only looks"
     monkeypatch.setenv("LOUPE_STARTER_DIR", str(tmp_path / "none"))
     code, out, _ = loupe("doctor")
     assert code == 1 and "loupe starter build" in out
@@ -141,9 +142,16 @@ def test_a_run_travels_by_file_and_is_compared_with_what_it_was(loupe: Run, tmp_
     assert code == 0 and "Equal to the last bit." in out and "asked differently" in out
 
 
-def test_a_file_that_is_no_run_is_refused_with_its_lines(loupe: Run, tmp_path: Path) -> None:
+def test_a_file_that_is_no_run_is_refused_with_its_lines(
+    loupe: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = tmp_path / "bad.jsonl"
     file.write_text('{"position": -1}\n{"position": 1,\n')
     code, _, err = loupe("runs", "import", file)
     assert code == 3 and "bad.jsonl:2:" in err and "Nothing was imported" in err
     assert json.loads(loupe("runs", "import", file, "--json")[1])["error"]["code"] == "import_refused"
+    monkeypatch.setattr("loupe.app.cli.runs.PIECE_BYTES", 1)  # as a large file is: in pieces, read by a job
+    code, _, err = loupe("runs", "import", file)
+    assert code == 3 and "bad.jsonl:2:" in err and "Nothing was imported" in err
+    file.write_text(json.dumps(sample_run()))
+    assert len(json.loads(loupe("runs", "import", file, "--json")[1])["ids"]) == 1

@@ -252,3 +252,62 @@ async def test_a_cancelled_writer_learns_of_it_once_its_transaction_is_whole(dat
     with pytest.raises(asyncio.CancelledError):
         await task
     assert [await size_of(database, id) for id in ("first", "second")] == [0, 0]
+
+
+async def test_a_writer_that_is_cancelled_and_fails_is_told_its_failure_and_then_the_cancellation(database):
+    entered, told = asyncio.Event(), []
+
+    async def write() -> None:
+        try:
+            async with database.write() as session:
+                await session.execute(text("SELECT 1"))
+                entered.set()
+                for _ in range(20):
+                    await session.execute(text("SELECT 1"))
+                raise StoreFull("nothing fits any more")
+        except StoreFull as error:
+            told.append(str(error))
+        await asyncio.sleep(0)
+        told.append("the cancellation was forgotten")
+
+    task = asyncio.create_task(write())
+    await entered.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert told == ["nothing fits any more"]
+
+
+async def test_what_must_be_written_down_is_although_its_writer_is_cancelled_while_the_disk_is_full(database):
+    entered, tries = asyncio.Event(), []
+
+    async def work(session) -> None:
+        tries.append(1)
+        await session.execute(text("SELECT 1"))
+        entered.set()
+        for _ in range(20):
+            await session.execute(text("SELECT 1"))
+        if len(tries) == 1:
+            raise StoreFull("nothing fits any more")
+        session.add(model("kept"))
+
+    task = asyncio.create_task(database.insist(work))
+    await entered.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert len(tries) == 2
+    assert await size_of(database, "kept") == 0
+
+
+async def test_a_time_limit_that_meets_a_failure_is_still_a_time_limit(database):
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(3600) as limit:
+            with suppress(StoreFull):
+                async with database.write() as session:
+                    await session.execute(text("SELECT 1"))
+                    limit.reschedule(asyncio.get_running_loop().time())
+                    for _ in range(20):
+                        await session.execute(text("SELECT 1"))
+                    raise StoreFull("nothing fits any more")
+            await asyncio.sleep(0)

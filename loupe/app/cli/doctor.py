@@ -18,7 +18,8 @@ def doctor(as_json: Json = False) -> None:
     found = checks(settings)
     if next(check for check in found if check.name == "torch").found != "not installed":
         found.append(device_check(settings))
-    holder = read_holder(DataDir.create(settings.home))
+    is_open = next(check for check in found if check.name == "data directory").ok
+    holder = read_holder(DataDir.at(settings.home)) if is_open else None
     server = holder.url if holder else None
     if as_json:
         print_json({"ok": all(c.ok for c in found), "server": server, "checks": [asdict(c) for c in found]})

@@ -194,18 +194,25 @@ def versions() -> dict[str, str]:
 
 
 def checks(settings: Settings) -> list[Check]:
-    """Look at everything a first run needs, without opening the data directory or loading torch."""
+    """Look at everything a first run needs, without loading torch; writes nothing, not even the data directory."""
     starter = starter_folder(settings)
-    home = DataDir.create(settings.home).path
-    free = shutil.disk_usage(home).free
+    data_dir = DataDir.at(settings.home)
+    home = data_dir.path
+    place = next(folder for folder in (home, *home.parents) if os.access(folder, os.F_OK))
+    free = shutil.disk_usage(place).free
     memory = psutil.virtual_memory().available
     python = sys.version_info
-    catalogue = Catalogue(starter, DataDir.create(settings.home).models)
+    catalogue = Catalogue(starter, data_dir.models)
     return [
         Check("python", (3, 11) <= python[:2] <= (3, 13), platform.python_version(), "Use Python 3.11, 3.12 or 3.13."),
         Check("torch", *_installed("torch", "2.13.0")),
         Check("starter", catalogue.has_starter, str(starter), "Build it with `loupe starter build`."),
-        Check("data directory", os.access(home, os.W_OK), str(home), "Make it writable or set LOUPE_HOME."),
+        Check(
+            "data directory",
+            place.is_dir() and os.access(place, os.R_OK | os.W_OK | os.X_OK),
+            str(home) if place == home else f"{home}, not made yet",
+            f"Make {place} a folder you may write to, or set LOUPE_HOME.",
+        ),
         _settings_file(settings),
         Check("disk", free > 2**30, f"{free / 2**30:.1f} GiB free", "Free at least 1 GiB."),
         Check("memory", memory > 2**30, f"{memory / 2**30:.1f} GiB available", "Close something; 1 GiB is needed."),
