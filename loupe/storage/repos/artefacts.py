@@ -1,5 +1,6 @@
 """Artefact records: which finished folders the rest of the records may refer to."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -9,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from loupe.storage.artefacts import Artefact
 from loupe.storage.database import Database
 from loupe.storage.records import as_record
+from loupe.storage.repos.one_row import columns
 from loupe.storage.rows import ArtefactRow, Row
 
 
@@ -40,19 +42,19 @@ class Artefacts:
     async def ids(self) -> set[str]:
         """Every recorded artefact."""
         async with self._database.read() as session:
-            return set(await session.scalars(select(_COLUMNS.id)))
+            return set(await session.scalars(select(_ARTEFACT.id)))
 
     async def of_kind(self, kind: str) -> tuple[ArtefactRecord, ...]:
         """The recorded artefacts of a kind, the newest first."""
-        query = select(ArtefactRow).where(_COLUMNS.kind == kind).order_by(_COLUMNS.number.desc())
+        query = select(ArtefactRow).where(_ARTEFACT.kind == kind).order_by(_ARTEFACT.number.desc())
         async with self._database.read() as session:
             return tuple(as_record(ArtefactRecord, row) for row in await session.scalars(query))
 
     async def size_by_kind(self) -> dict[str, int]:
         """Bytes on disk, by kind, the largest first."""
-        size = func.sum(_COLUMNS.size)
+        size = func.sum(_ARTEFACT.size)
         async with self._database.read() as session:
-            rows = await session.execute(select(_COLUMNS.kind, size).group_by(_COLUMNS.kind).order_by(size.desc()))
+            rows = await session.execute(select(_ARTEFACT.kind, size).group_by(_ARTEFACT.kind).order_by(size.desc()))
             return dict(tuple(row) for row in rows)
 
     async def drop_unused(self, id: str) -> str | None:
@@ -61,7 +63,7 @@ class Artefacts:
             return await drop_if_unused(session, id)
 
 
-_COLUMNS = Row.metadata.tables["artefact"].c
+_ARTEFACT = columns(ArtefactRow)
 
 
 def row_of(artefact: Artefact) -> ArtefactRow:
@@ -82,11 +84,17 @@ async def drop_if_unused(session: AsyncSession, id: str | None) -> str | None:
     if id is None:
         return None
     is_used = [exists().where(key.parent == id) for key in _keys_to_artefacts()]
-    query = delete(ArtefactRow).where(_COLUMNS.id == id, *(~used for used in is_used)).returning(_COLUMNS.id)
+    query = delete(ArtefactRow).where(_ARTEFACT.id == id, *(~used for used in is_used)).returning(_ARTEFACT.id)
     return await session.scalar(query)
+
+
+async def drop_all_unused(session: AsyncSession, ids: Iterable[str | None]) -> tuple[str, ...]:
+    """The same for several, each once; those that were removed, whose folders may go."""
+    dropped = [await drop_if_unused(session, id) for id in dict.fromkeys(ids)]
+    return tuple(id for id in dropped if id is not None)
 
 
 def _keys_to_artefacts() -> list:
     """Every foreign key that points at an artefact, so that a new table cannot be forgotten here."""
     tables = Row.metadata.tables.values()
-    return [key for table in tables for key in table.foreign_keys if key.column is _COLUMNS.id]
+    return [key for table in tables for key in table.foreign_keys if key.column is _ARTEFACT.id]

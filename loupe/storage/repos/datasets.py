@@ -5,16 +5,18 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, func, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from loupe.storage.artefacts import Artefact
 from loupe.storage.database import Database
-from loupe.storage.errors import NotFound
 from loupe.storage.paths import new_id
 from loupe.storage.records import Page, as_record, window
-from loupe.storage.repos.artefacts import drop_if_unused, row_of
+from loupe.storage.repos.artefacts import drop_all_unused, row_of
+from loupe.storage.repos.one_row import columns, find, mark_deleted
 from loupe.storage.rows import DatasetRow, TokenisationRow
+
+_DATASET, _TOKENISATION = columns(DatasetRow), columns(TokenisationRow)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,16 +107,16 @@ class Datasets:
     async def get(self, id: str) -> DatasetRecord:
         """One dataset, also one in the bin. Raises NotFound."""
         async with self._database.read() as session:
-            return as_record(DatasetRecord, await _dataset(session, id))
+            return as_record(DatasetRecord, await find(session, DatasetRow, id))
 
     async def list(
         self, *, search: str = "", page: int = 1, limit: int = 50, deleted: bool = False
     ) -> Page[DatasetRecord]:
         """Datasets, the latest first, whose name contains `search`."""
-        there = _of(DatasetRow, "deleted_at").is_not(None) if deleted else _of(DatasetRow, "deleted_at").is_(None)
-        conditions = [there, _of(DatasetRow, "name").contains(search, autoescape=True)]
+        there = _DATASET.deleted_at.is_not(None) if deleted else _DATASET.deleted_at.is_(None)
+        conditions = [there, _DATASET.name.contains(search, autoescape=True)]
         offset, count = window(page, limit)
-        query = select(DatasetRow).where(*conditions).order_by(_of(DatasetRow, "number").desc())
+        query = select(DatasetRow).where(*conditions).order_by(_DATASET.number.desc())
         async with self._database.read() as session:
             total = await session.scalar(select(func.count()).select_from(DatasetRow).where(*conditions))
             rows = await session.scalars(query.offset(offset).limit(count))
@@ -125,7 +127,7 @@ class Datasets:
     ) -> DatasetRecord:
         """Rename a dataset, or keep its statistics once they are computed. Raises NotFound."""
         async with self._database.write() as session:
-            row = await _dataset(session, id)
+            row = await find(session, DatasetRow, id)
             row.name = name or row.name
             row.statistics = dict(statistics) if statistics is not None else row.statistics
             await session.flush()
@@ -133,15 +135,15 @@ class Datasets:
 
     async def delete(self, id: str) -> DatasetRecord:
         """Put a dataset into the bin. Raises NotFound."""
-        return await self._mark(id, self._now())
+        return await mark_deleted(self._database, DatasetRow, DatasetRecord, id, self._now())
 
     async def restore(self, id: str) -> DatasetRecord:
         """Take a dataset out of the bin. Raises NotFound."""
-        return await self._mark(id, None)
+        return await mark_deleted(self._database, DatasetRow, DatasetRecord, id, None)
 
     async def purge(self, older_than: timedelta) -> tuple[str, ...]:
         """Forget what was deleted longer ago, tokenisations included; returns the artefacts whose folders may go."""
-        gone = _of(DatasetRow, "deleted_at") < (self._now() - older_than)
+        gone = _DATASET.deleted_at < (self._now() - older_than)
         async with self._database.write() as session:
             rows = list(await session.scalars(select(DatasetRow).where(gone)))
             artefacts = [row.artefact_id for row in rows]
@@ -149,13 +151,13 @@ class Datasets:
                 artefacts.extend(await _drop_tokenisations(session, row.id))
                 await session.delete(row)
             await session.flush()
-            return await _unused(session, artefacts)
+            return await drop_all_unused(session, artefacts)
 
     async def add_tokenisation(self, new: NewTokenisation, artefact: Artefact) -> TokenisationRecord:
         """Record a tokenisation and its artefact. Raises NotFound when the dataset is gone."""
         row = TokenisationRow(id=new_id(), created_at=self._now(), artefact_id=artefact.id, **_plain(new))
         async with self._database.write() as session:
-            await _dataset(session, new.dataset_id)
+            await find(session, DatasetRow, new.dataset_id)
             await _with_artefact(session, artefact)
             session.add(row)
             await session.flush()
@@ -164,32 +166,23 @@ class Datasets:
     async def tokenisation(self, id: str) -> TokenisationRecord:
         """One tokenisation. Raises NotFound."""
         async with self._database.read() as session:
-            return as_record(TokenisationRecord, await _tokenisation(session, id))
+            return as_record(TokenisationRecord, await find(session, TokenisationRow, id))
 
     async def tokenisations(self, dataset_id: str | None = None) -> tuple[TokenisationRecord, ...]:
         """All tokenisations, or those of one dataset; the latest first."""
-        query = select(TokenisationRow).order_by(_of(TokenisationRow, "number").desc())
+        query = select(TokenisationRow).order_by(_TOKENISATION.number.desc())
         if dataset_id is not None:
-            query = query.where(_of(TokenisationRow, "dataset_id") == dataset_id)
+            query = query.where(_TOKENISATION.dataset_id == dataset_id)
         async with self._database.read() as session:
             return tuple(as_record(TokenisationRecord, row) for row in await session.scalars(query))
 
     async def delete_tokenisation(self, id: str) -> tuple[str, ...]:
         """Forget a tokenisation; returns the artefact whose folder may go. Raises NotFound."""
         async with self._database.write() as session:
-            row = await _tokenisation(session, id)
+            row = await find(session, TokenisationRow, id)
             await session.delete(row)
             await session.flush()
-            return await _unused(session, [row.artefact_id])
-
-    async def _mark(self, id: str, moment: datetime | None) -> DatasetRecord:
-        async with self._database.write() as session:
-            row = await _dataset(session, id)
-            if (row.deleted_at is None) is (moment is None):
-                raise NotFound("dataset", id)
-            row.deleted_at = moment
-            await session.flush()
-            return as_record(DatasetRecord, row)
+            return await drop_all_unused(session, [row.artefact_id])
 
 
 def _plain(new: NewDataset | NewTokenisation) -> dict[str, Any]:
@@ -204,31 +197,6 @@ async def _with_artefact(session: AsyncSession, artefact: Artefact | None) -> No
 
 
 async def _drop_tokenisations(session: AsyncSession, dataset_id: str) -> list[str]:
-    of_dataset = _of(TokenisationRow, "dataset_id") == dataset_id
-    rows = await session.scalars(
-        delete(TokenisationRow).where(of_dataset).returning(_of(TokenisationRow, "artefact_id"))
-    )
+    of_dataset = _TOKENISATION.dataset_id == dataset_id
+    rows = await session.scalars(delete(TokenisationRow).where(of_dataset).returning(_TOKENISATION.artefact_id))
     return list(rows)
-
-
-async def _unused(session: AsyncSession, artefacts: list[str | None]) -> tuple[str, ...]:
-    dropped = [await drop_if_unused(session, artefact) for artefact in artefacts]
-    return tuple(artefact for artefact in dropped if artefact is not None)
-
-
-async def _dataset(session: AsyncSession, id: str) -> DatasetRow:
-    row = await session.scalar(select(DatasetRow).where(_of(DatasetRow, "id") == id))
-    if row is None:
-        raise NotFound("dataset", id)
-    return row
-
-
-async def _tokenisation(session: AsyncSession, id: str) -> TokenisationRow:
-    row = await session.scalar(select(TokenisationRow).where(_of(TokenisationRow, "id") == id))
-    if row is None:
-        raise NotFound("tokenisation", id)
-    return row
-
-
-def _of(table: type[DatasetRow] | type[TokenisationRow], name: str) -> ColumnElement[Any]:
-    return getattr(table, name)

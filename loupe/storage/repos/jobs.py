@@ -9,11 +9,13 @@ from sqlalchemy import ColumnElement, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from loupe.storage.database import Database
-from loupe.storage.errors import NotFound
 from loupe.storage.paths import new_id
 from loupe.storage.records import Page, as_record, window
 from loupe.storage.repos.artefacts import drop_if_unused
+from loupe.storage.repos.one_row import change_until_ended, columns, find
 from loupe.storage.rows import FINAL_STATES, JobRow, WorkState
+
+_JOB = columns(JobRow)
 
 MAX_ATTEMPTS = 2
 SORTABLE = ("created_at", "started_at", "finished_at", "name", "kind", "state", "author", "priority")
@@ -91,7 +93,7 @@ class Jobs:
     async def start(self, id: str) -> JobRecord:
         """Note that the job is being worked on; counts an attempt."""
         async with self._database.write() as session:
-            row = await _row(session, id)
+            row = await find(session, JobRow, id)
             if row.state not in FINAL_STATES:
                 row.state, row.started_at, row.attempts = WorkState.RUNNING, self._now(), row.attempts + 1
             return as_record(JobRecord, row)
@@ -127,7 +129,7 @@ class Jobs:
         Returns the former checkpoint's artefact when its folder may be removed.
         """
         async with self._database.write() as session:
-            row = await _row(session, id)
+            row = await find(session, JobRow, id)
             former, row.checkpoint_id, row.attempts = row.checkpoint_id, artefact_id, 0
             await session.flush()
             return await drop_if_unused(session, former if former != artefact_id else None)
@@ -148,7 +150,7 @@ class Jobs:
     async def get(self, id: str) -> JobRecord:
         """One job. Raises NotFound."""
         async with self._database.read() as session:
-            return as_record(JobRecord, await _row(session, id))
+            return as_record(JobRecord, await find(session, JobRow, id))
 
     async def list(
         self,
@@ -176,54 +178,40 @@ class Jobs:
     async def counts(self) -> dict[str, int]:
         """How many jobs are in each state that any job is in."""
         async with self._database.read() as session:
-            rows = await session.execute(select(_column("state"), func.count()).group_by(_column("state")))
+            rows = await session.execute(select(_JOB.state, func.count()).group_by(_JOB.state))
             return {state: count for state, count in rows}
 
     async def unfinished(self) -> tuple[JobRecord, ...]:
         """Accepted jobs that should be worked on (queued or interrupted), in the order they came."""
-        wanted = _column("state").in_([WorkState.QUEUED, WorkState.INTERRUPTED])
+        wanted = _JOB.state.in_([WorkState.QUEUED, WorkState.INTERRUPTED])
         async with self._database.read() as session:
-            rows = await session.scalars(select(JobRow).where(wanted).order_by(_column("number")))
+            rows = await session.scalars(select(JobRow).where(wanted).order_by(_JOB.number))
             return tuple(as_record(JobRecord, row) for row in rows)
 
     async def sweep(self) -> JobSweep:
         """At a start: what was running when the process ended becomes interrupted, or parked after two attempts."""
         async with self._database.write() as session:
-            parked = await self._leave(session, WorkState.PARKED, _column("attempts") >= MAX_ATTEMPTS)
-            interrupted = await self._leave(session, WorkState.INTERRUPTED, _column("attempts") < MAX_ATTEMPTS)
+            parked = await self._leave(session, WorkState.PARKED, _JOB.attempts >= MAX_ATTEMPTS)
+            interrupted = await self._leave(session, WorkState.INTERRUPTED, _JOB.attempts < MAX_ATTEMPTS)
         return JobSweep(interrupted, parked)
 
     async def _leave(self, session: AsyncSession, state: WorkState, condition: ColumnElement[bool]) -> tuple[str, ...]:
-        was_running = _column("state") == WorkState.RUNNING
-        query = update(JobRow).where(was_running, condition).values(state=state).returning(_column("id"))
+        was_running = _JOB.state == WorkState.RUNNING
+        query = update(JobRow).where(was_running, condition).values(state=state).returning(_JOB.id)
         return tuple(await session.scalars(query))
 
     async def _end(self, id: str, state: WorkState, **values: object) -> JobRecord:
         return await self._change(id, state=state, finished_at=self._now(), **values)
 
     async def _change(self, id: str, **values: object) -> JobRecord:
-        async def change(session: AsyncSession) -> JobRecord:
-            row = await _row(session, id)
-            if row.state not in FINAL_STATES:
-                for name, value in values.items():
-                    setattr(row, name, value)
-            return as_record(JobRecord, row)
-
-        return await self._database.insist(change)
-
-
-async def _row(session: AsyncSession, id: str) -> JobRow:
-    row = await session.scalar(select(JobRow).where(_column("id") == id))
-    if row is None:
-        raise NotFound("job", id)
-    return row
+        return await change_until_ended(self._database, JobRow, JobRecord, id, **values)
 
 
 def _conditions(search: str, state: WorkState | str | None, kind: str | None) -> list[ColumnElement[bool]]:
-    conditions = [] if state is None else [_column("state") == WorkState(state)]
-    conditions += [] if kind is None else [_column("kind") == kind]
+    conditions = [] if state is None else [_JOB.state == WorkState(state)]
+    conditions += [] if kind is None else [_JOB.kind == kind]
     for word in search.split():
-        conditions.append(or_(*(_column(name).icontains(word, autoescape=True) for name in SEARCHED)))
+        conditions.append(or_(*(_JOB[name].icontains(word, autoescape=True) for name in SEARCHED)))
     return conditions
 
 
@@ -231,8 +219,4 @@ def _ordering(sort_by: str, order: str) -> list[ColumnElement[Any]]:
     if sort_by not in SORTABLE or order not in ("asc", "desc"):
         raise ValueError(f"Jobs are sorted by one of {', '.join(SORTABLE)}, asc or desc; got {sort_by!r}, {order!r}.")
     names = ["number"] if sort_by == "created_at" else [sort_by, "number"]
-    return [_column(name).asc() if order == "asc" else _column(name).desc() for name in names]
-
-
-def _column(name: str) -> ColumnElement[Any]:
-    return getattr(JobRow, name)
+    return [_JOB[name].asc() if order == "asc" else _JOB[name].desc() for name in names]

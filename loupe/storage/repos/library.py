@@ -9,13 +9,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, select
+from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from loupe.storage.database import Database
 from loupe.storage.errors import NotFound
 from loupe.storage.records import as_record
+from loupe.storage.repos.one_row import columns
 from loupe.storage.rows import LibraryRow
+
+_ENTRY = columns(LibraryRow)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +58,8 @@ class Library:
 
     async def list(self, kind: str, *, deleted: bool = False) -> tuple[LibraryEntry, ...]:
         """The entries of a kind in the order they came, or those that are in the bin."""
-        there = _column("deleted_at").is_not(None) if deleted else _column("deleted_at").is_(None)
-        query = select(LibraryRow).where(_column("kind") == kind, there).order_by(_column("number"))
+        there = _ENTRY.deleted_at.is_not(None) if deleted else _ENTRY.deleted_at.is_(None)
+        query = select(LibraryRow).where(_ENTRY.kind == kind, there).order_by(_ENTRY.number)
         async with self._database.read() as session:
             return tuple(as_record(LibraryEntry, row) for row in await session.scalars(query))
 
@@ -76,9 +79,9 @@ class Library:
 
     async def purge(self, older_than: timedelta) -> int:
         """Forget what was deleted longer ago than that; returns how many entries."""
-        gone = _column("deleted_at") < (self._now() - older_than)
+        gone = _ENTRY.deleted_at < (self._now() - older_than)
         async with self._database.write() as session:
-            found = await session.execute(delete(LibraryRow).where(gone).returning(_column("number")))
+            found = await session.execute(delete(LibraryRow).where(gone).returning(_ENTRY.number))
             return len(found.all())
 
     async def _mark(self, kind: str, id: str, moment: datetime | None) -> LibraryEntry:
@@ -92,8 +95,4 @@ class Library:
 
 
 async def _find(session: AsyncSession, kind: str, id: str) -> LibraryRow | None:
-    return await session.scalar(select(LibraryRow).where(_column("kind") == kind, _column("id") == id))
-
-
-def _column(name: str) -> ColumnElement[Any]:
-    return getattr(LibraryRow, name)
+    return await session.scalar(select(LibraryRow).where(_ENTRY.kind == kind, _ENTRY.id == id))

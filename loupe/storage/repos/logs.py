@@ -3,14 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import ColumnElement, delete, insert, select
+from sqlalchemy import delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from loupe.storage.database import Database
 from loupe.storage.records import as_record
+from loupe.storage.repos.one_row import columns
 from loupe.storage.rows import LogRow
+
+_LOG = columns(LogRow)
 
 KEPT = 500
 LONGEST = 2000
@@ -41,19 +43,15 @@ class Logs:
 
         async def append(session: AsyncSession) -> None:
             await session.execute(insert(LogRow), rows)
-            mine = select(_column("number")).where(_column("job_id") == job_id)
-            beyond = mine.order_by(_column("number").desc()).offset(KEPT)
-            await session.execute(delete(LogRow).where(_column("number").in_(beyond)))
+            mine = select(_LOG.number).where(_LOG.job_id == job_id)
+            beyond = mine.order_by(_LOG.number.desc()).offset(KEPT)
+            await session.execute(delete(LogRow).where(_LOG.number.in_(beyond)))
 
         await self._database.insist(append)
 
     async def of(self, job_id: str, *, after: int = 0, limit: int = KEPT) -> tuple[LogLine, ...]:
         """A job's lines, the oldest first: at most `limit`, without the first `after`."""
-        mine = select(LogRow).where(_column("job_id") == job_id).order_by(_column("number"))
+        mine = select(LogRow).where(_LOG.job_id == job_id).order_by(_LOG.number)
         async with self._database.read() as session:
             rows = await session.scalars(mine.offset(after).limit(limit))
             return tuple(as_record(LogLine, row) for row in rows)
-
-
-def _column(name: str) -> ColumnElement[Any]:
-    return getattr(LogRow, name)

@@ -5,14 +5,15 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, select
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import select
 
 from loupe.storage.database import Database
-from loupe.storage.errors import NotFound
 from loupe.storage.paths import new_id
 from loupe.storage.records import as_record
+from loupe.storage.repos.one_row import columns, find
 from loupe.storage.rows import ModelRow
+
+_MODEL = columns(ModelRow)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +58,7 @@ class Models:
         """Record a folder, or bring the record of this path up to date; either way it was used now."""
         values, now = {**asdict(new), "details": dict(new.details)}, self._now()
         async with self._database.write() as session:
-            row = await session.scalar(select(ModelRow).where(_column("path") == new.path))
+            row = await session.scalar(select(ModelRow).where(_MODEL.path == new.path))
             if row is None:
                 row = ModelRow(id=new_id(), created_at=now, last_used_at=now, **values)
                 session.add(row)
@@ -69,12 +70,12 @@ class Models:
     async def get(self, id: str) -> ModelRecord:
         """One model. Raises NotFound."""
         async with self._database.read() as session:
-            return as_record(ModelRecord, await _row(session, id))
+            return as_record(ModelRecord, await find(session, ModelRow, id))
 
     async def list(self, kind: str | None = None) -> tuple[ModelRecord, ...]:
         """All models, or those of one kind; the last used first."""
-        conditions = [] if kind is None else [_column("kind") == kind]
-        order = (_column("last_used_at").desc(), _column("number").desc())
+        conditions = [] if kind is None else [_MODEL.kind == kind]
+        order = (_MODEL.last_used_at.desc(), _MODEL.number.desc())
         async with self._database.read() as session:
             rows = await session.scalars(select(ModelRow).where(*conditions).order_by(*order))
             return tuple(as_record(ModelRecord, row) for row in rows)
@@ -82,15 +83,4 @@ class Models:
     async def forget(self, id: str) -> None:
         """Drop the record; the folder stays. Raises NotFound."""
         async with self._database.write() as session:
-            await session.delete(await _row(session, id))
-
-
-async def _row(session: AsyncSession, id: str) -> ModelRow:
-    row = await session.scalar(select(ModelRow).where(_column("id") == id))
-    if row is None:
-        raise NotFound("model", id)
-    return row
-
-
-def _column(name: str) -> ColumnElement[Any]:
-    return getattr(ModelRow, name)
+            await session.delete(await find(session, ModelRow, id))

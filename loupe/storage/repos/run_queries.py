@@ -7,7 +7,10 @@ from sqlalchemy import ColumnElement, ForeignKey, func, literal_column, select, 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from loupe.storage.records import search_terms
+from loupe.storage.repos.one_row import columns
 from loupe.storage.rows import RUN_ORDERS, Row, RunRow, WorkState
+
+_RUN = columns(RunRow)
 
 SORTABLE = ("created_at", *RUN_ORDERS)
 SHOWN_DEPENDANTS = 20
@@ -39,16 +42,16 @@ class Dependant:
 
 def conditions(wanted: RunFilter) -> list[ColumnElement[bool]]:
     """A filter as conditions. Raises ValueError for a state that does not exist."""
-    deleted_at = _column("deleted_at")
+    deleted_at = _RUN.deleted_at
     found: list[ColumnElement[bool]] = [deleted_at.is_not(None) if wanted.deleted else deleted_at.is_(None)]
     if wanted.state is not None:
-        found.append(_column("state") == WorkState(wanted.state))
+        found.append(_RUN.state == WorkState(wanted.state))
     found += [
-        _column(name) == value for name in ("kind", "model", "author") if (value := getattr(wanted, name)) is not None
+        _RUN[name] == value for name in ("kind", "model", "author") if (value := getattr(wanted, name)) is not None
     ]
     if terms := search_terms(wanted.search):
         matches = text("SELECT rowid FROM run_search WHERE run_search MATCH :terms").bindparams(terms=terms)
-        found.append(_column("number").in_(matches.columns(literal_column("rowid"))))
+        found.append(_RUN.number.in_(matches.columns(literal_column("rowid"))))
     return found
 
 
@@ -58,7 +61,7 @@ def ordering(sort_by: str, order: str) -> list[ColumnElement[Any]]:
         raise ValueError(f"Runs are sorted by one of {', '.join(SORTABLE)}, asc or desc; got {sort_by!r}, {order!r}.")
     # creation order is the order of numbers: a wall clock that was set back does not reorder anything
     names = ["number"] if sort_by == "created_at" else [sort_by, "number"]
-    return [_column(name).asc() if order == "asc" else _column(name).desc() for name in names]
+    return [_RUN[name].asc() if order == "asc" else _RUN[name].desc() for name in names]
 
 
 async def dependants(session: AsyncSession, id: str) -> tuple[Dependant, ...]:
@@ -78,7 +81,3 @@ async def _referring(session: AsyncSession, key: ForeignKey, id: str) -> Dependa
     label = table.c.name if "name" in table.c else table.c.number
     names = await session.scalars(select(label).where(*wanted).order_by(table.c.number).limit(SHOWN_DEPENDANTS))
     return Dependant(table.name, key.ondelete == "CASCADE", count, tuple(map(str, names)))
-
-
-def _column(name: str) -> ColumnElement[Any]:
-    return getattr(RunRow, name)

@@ -5,19 +5,18 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, select, update
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import func, select, update
 
 from loupe.storage.artefacts import Artefact
 from loupe.storage.database import Database
-from loupe.storage.errors import NotFound
 from loupe.storage.paths import new_id
 from loupe.storage.records import Page, as_record, window, without_nothing
-from loupe.storage.repos.artefacts import drop_if_unused, row_of
+from loupe.storage.repos.artefacts import drop_all_unused, row_of
+from loupe.storage.repos.one_row import change_until_ended, columns, find
 from loupe.storage.repos.run_queries import Dependant, RunFilter, conditions, dependants, ordering
-from loupe.storage.rows import FINAL_STATES, Row, RunRow, WorkState
+from loupe.storage.rows import JobRow, RunRow, WorkState
 
-_JOB = Row.metadata.tables["job"].c
+_RUN, _JOB = columns(RunRow), columns(JobRow)
 CHOSEN_BY = ("model", "author", "state")
 
 
@@ -169,7 +168,7 @@ class Runs:
     async def get(self, id: str) -> RunRecord:
         """One run. Raises NotFound."""
         async with self._database.read() as session:
-            return as_record(RunRecord, await _row(session, id))
+            return as_record(RunRecord, await find(session, RunRow, id))
 
     async def list(
         self,
@@ -194,10 +193,10 @@ class Runs:
         chosen = conditions(RunFilter(search, state, kind, model, author, deleted))
         in_order = ordering(sort_by, order)
         # numbers first: sorting them is reading an index, sorting whole rows would be moving megabytes
-        numbers = select(_column("number")).where(*chosen).order_by(*in_order).offset(offset).limit(limit)
+        numbers = select(_RUN.number).where(*chosen).order_by(*in_order).offset(offset).limit(limit)
         async with self._database.read() as session:
             total = await session.scalar(select(func.count()).select_from(RunRow).where(*chosen))
-            query = select(RunRow).where(_column("number").in_(numbers)).order_by(*in_order)
+            query = select(RunRow).where(_RUN.number.in_(numbers)).order_by(*in_order)
             items = tuple(as_record(RunRecord, row) for row in await session.scalars(query))
         return Page(items, total or 0, page, limit)
 
@@ -206,8 +205,8 @@ class Runs:
         found: dict[str, dict[str, int]] = {}
         async with self._database.read() as session:
             for name in CHOSEN_BY:
-                column = _column(name)
-                query = select(column, func.count()).where(_column("deleted_at").is_(None)).group_by(column)
+                chosen = _RUN[name]
+                query = select(chosen, func.count()).where(_RUN.deleted_at.is_(None)).group_by(chosen)
                 found[name] = {value: count for value, count in await session.execute(query)}
         return found
 
@@ -226,12 +225,12 @@ class Runs:
     async def in_bin_since(self, moment: datetime) -> tuple[str, ...]:
         """The runs that were put into the bin before a moment."""
         async with self._database.read() as session:
-            return tuple(await session.scalars(select(_column("id")).where(_column("deleted_at") < moment)))
+            return tuple(await session.scalars(select(_RUN.id).where(_RUN.deleted_at < moment)))
 
     async def dependants(self, id: str) -> tuple[Dependant, ...]:
         """Whatever refers to a run: its repetitions, its jobs, and what other tables say of it."""
         async with self._database.read() as session:
-            await _row(session, id)
+            await find(session, RunRow, id)
             return await dependants(session, id)
 
     async def delete(self, id: str) -> tuple[str, ...]:
@@ -241,20 +240,19 @@ class Runs:
         else refers to them. Raises NotFound.
         """
         async with self._database.write() as session:
-            row = await _row(session, id)
+            row = await find(session, RunRow, id)
             checkpoints = await session.scalars(select(_JOB.checkpoint_id).where(_JOB.run_id == id))
             artefacts = sorted({row.artefact_id, *checkpoints} - {None})
             await session.delete(row)
             await session.flush()
-            dropped = [await drop_if_unused(session, artefact) for artefact in artefacts]
-        return tuple(id for id in dropped if id is not None)
+            return await drop_all_unused(session, artefacts)
 
     async def sweep(self) -> tuple[str, ...]:
         """At a start: runs that were being worked on when the process ended become interrupted; returns their ids."""
         async with self._database.write() as session:
             query = (
-                update(RunRow).where(_column("state") == WorkState.RUNNING).values(state=WorkState.INTERRUPTED)
-            ).returning(_column("id"))
+                update(RunRow).where(_RUN.state == WorkState.RUNNING).values(state=WorkState.INTERRUPTED)
+            ).returning(_RUN.id)
             return tuple(await session.scalars(query))
 
     def _row(self, new: NewRun, state: WorkState, **more: Any) -> RunRow:
@@ -264,7 +262,7 @@ class Runs:
     async def _set(self, id: str, **values: object) -> RunRecord:
         """Change what may change after the end."""
         async with self._database.write() as session:
-            row = await _row(session, id)
+            row = await find(session, RunRow, id)
             for name, value in values.items():
                 setattr(row, name, value)
             return as_record(RunRecord, row)
@@ -273,22 +271,4 @@ class Runs:
         return await self._change(id, state=state, finished_at=self._now(), **values)
 
     async def _change(self, id: str, **values: object) -> RunRecord:
-        async def change(session: AsyncSession) -> RunRecord:
-            row = await _row(session, id)
-            if row.state not in FINAL_STATES:
-                for name, value in values.items():
-                    setattr(row, name, value)
-            return as_record(RunRecord, row)
-
-        return await self._database.insist(change)
-
-
-async def _row(session: AsyncSession, id: str) -> RunRow:
-    row = await session.scalar(select(RunRow).where(_column("id") == id))
-    if row is None:
-        raise NotFound("run", id)
-    return row
-
-
-def _column(name: str) -> ColumnElement[Any]:
-    return getattr(RunRow, name)
+        return await change_until_ended(self._database, RunRow, RunRecord, id, **values)

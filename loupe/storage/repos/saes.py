@@ -6,15 +6,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Text, cast, func, or_, select
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from loupe.storage.artefacts import Artefact
 from loupe.storage.database import Database
-from loupe.storage.errors import NotFound
 from loupe.storage.paths import new_id
 from loupe.storage.records import Page, as_record, window
-from loupe.storage.repos.artefacts import drop_if_unused, row_of
+from loupe.storage.repos.artefacts import drop_all_unused, row_of
+from loupe.storage.repos.one_row import columns, find, mark_deleted
 from loupe.storage.rows import SaeRow
+
+_SAE = columns(SaeRow)
 
 SORTED_BY = ("created_at", "name", "architecture", "d_sae", "k", "model", "size")
 
@@ -92,7 +93,7 @@ class Saes:
             if artefact is not None:
                 session.add(row_of(artefact))
                 await session.flush()
-            row = await session.scalar(select(SaeRow).where(_of("path") == new.path)) if new.path else None
+            row = await session.scalar(select(SaeRow).where(_SAE.path == new.path)) if new.path else None
             if row is None:
                 row = SaeRow(id=new_id(), created_at=self._now(), deleted_at=None, **values)
                 session.add(row)
@@ -104,7 +105,7 @@ class Saes:
     async def get(self, id: str) -> SaeRecord:
         """One SAE, also one in the bin. Raises NotFound."""
         async with self._database.read() as session:
-            return as_record(SaeRecord, await _row(session, id))
+            return as_record(SaeRecord, await find(session, SaeRow, id))
 
     async def list(
         self,
@@ -127,8 +128,8 @@ class Saes:
             "source": source,
             "job_id": job_id,
         }
-        conditions = [_of(name) == value for name, value in wanted.items() if value is not None]
-        conditions.append(_of("deleted_at").is_not(None) if deleted else _of("deleted_at").is_(None))
+        conditions = [_SAE[name] == value for name, value in wanted.items() if value is not None]
+        conditions.append(_SAE.deleted_at.is_not(None) if deleted else _SAE.deleted_at.is_(None))
         if search:
             conditions.append(or_(*(_text(name).contains(search, autoescape=True) for name in _SEARCHED)))
         return await self._page(conditions, sort_by, descending, page, limit)
@@ -138,9 +139,9 @@ class Saes:
     ) -> Page[SaeRecord]:
         if sort_by not in SORTED_BY:
             raise ValueError(f"SAEs are sorted by one of {', '.join(SORTED_BY)}; got {sort_by!r}.")
-        key = _of("number" if sort_by == "created_at" else sort_by)
+        key = _SAE["number" if sort_by == "created_at" else sort_by]
         offset, count = window(page, limit)
-        order = (key.desc() if descending else key.asc(), _of("number").desc())
+        order = (key.desc() if descending else key.asc(), _SAE.number.desc())
         query = select(SaeRow).where(*conditions).order_by(*order).offset(offset).limit(count)
         async with self._database.read() as session:
             total = await session.scalar(select(func.count()).select_from(SaeRow).where(*conditions))
@@ -157,7 +158,7 @@ class Saes:
     ) -> SaeRecord:
         """Rename an SAE, or keep its evaluation or further details. Raises NotFound."""
         async with self._database.write() as session:
-            row = await _row(session, id)
+            row = await find(session, SaeRow, id)
             row.name = name or row.name
             row.card = dict(card) if card is not None else row.card
             row.details = row.details | dict(details or {})
@@ -166,31 +167,21 @@ class Saes:
 
     async def delete(self, id: str) -> SaeRecord:
         """Put an SAE into the bin. Raises NotFound."""
-        return await self._mark(id, self._now())
+        return await mark_deleted(self._database, SaeRow, SaeRecord, id, self._now())
 
     async def restore(self, id: str) -> SaeRecord:
         """Take an SAE out of the bin. Raises NotFound."""
-        return await self._mark(id, None)
+        return await mark_deleted(self._database, SaeRow, SaeRecord, id, None)
 
     async def purge(self, older_than: timedelta) -> tuple[str, ...]:
         """Forget what was deleted longer ago than that; returns the artefacts whose folders may go."""
-        gone = _of("deleted_at") < (self._now() - older_than)
+        gone = _SAE.deleted_at < (self._now() - older_than)
         async with self._database.write() as session:
             rows = list(await session.scalars(select(SaeRow).where(gone)))
             for row in rows:
                 await session.delete(row)
             await session.flush()
-            dropped = [await drop_if_unused(session, row.artefact_id) for row in rows]
-            return tuple(artefact for artefact in dropped if artefact is not None)
-
-    async def _mark(self, id: str, moment: datetime | None) -> SaeRecord:
-        async with self._database.write() as session:
-            row = await _row(session, id)
-            if (row.deleted_at is None) is (moment is None):
-                raise NotFound("sae", id)
-            row.deleted_at = moment
-            await session.flush()
-            return as_record(SaeRecord, row)
+            return await drop_all_unused(session, [row.artefact_id for row in rows])
 
 
 _SEARCHED = ("name", "model", "hook_points", "architecture")
@@ -203,16 +194,5 @@ def _columns(new: NewSae, artefact: Artefact | None) -> dict[str, Any]:
     return values | {"artefact_id": artefact.id if artefact else None, "size": size}
 
 
-async def _row(session: AsyncSession, id: str) -> SaeRow:
-    row = await session.scalar(select(SaeRow).where(_of("id") == id))
-    if row is None:
-        raise NotFound("sae", id)
-    return row
-
-
-def _of(name: str) -> ColumnElement[Any]:
-    return getattr(SaeRow, name)
-
-
 def _text(name: str) -> ColumnElement[Any]:
-    return cast(_of(name), Text)
+    return cast(_SAE[name], Text)

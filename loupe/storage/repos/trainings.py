@@ -5,17 +5,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, delete, func, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.sqlite import insert
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from loupe.storage.artefacts import Artefact
 from loupe.storage.database import Database
-from loupe.storage.errors import NotFound
 from loupe.storage.paths import new_id
 from loupe.storage.records import as_record
 from loupe.storage.repos.artefacts import drop_if_unused, row_of
+from loupe.storage.repos.one_row import columns, find
 from loupe.storage.rows import CheckpointRow, PointRow
+
+_POINT, _CHECKPOINT = columns(PointRow), columns(CheckpointRow)
 
 
 class Point(NamedTuple):
@@ -63,8 +64,8 @@ class Trainings:
         """The points after a step, by step and SAE."""
         query = (
             select(PointRow)
-            .where(_point("job_id") == job_id, _point("kind") == kind, _point("step") > after)
-            .order_by(_point("step"), _point("number"))
+            .where(_POINT.job_id == job_id, _POINT.kind == kind, _POINT.step > after)
+            .order_by(_POINT.step, _POINT.number)
         )
         async with self._database.read() as session:
             rows = await session.scalars(query)
@@ -73,12 +74,16 @@ class Trainings:
     async def last_points(self, job_ids: Sequence[str], *, kind: str = "measures") -> dict[str, list[Point]]:
         """The newest point of every SAE of several trainings, by job."""
         newest = (
-            select(_point("job_id"), _point("sae"), func.max(_point("number")).label("number"))
-            .where(_point("job_id").in_(job_ids), _point("kind") == kind)
-            .group_by(_point("job_id"), _point("sae"))
+            select(
+                _POINT.job_id,
+                _POINT.sae,
+                func.max(_POINT.number).label("number"),
+            )
+            .where(_POINT.job_id.in_(job_ids), _POINT.kind == kind)
+            .group_by(_POINT.job_id, _POINT.sae)
             .subquery()
         )
-        query = select(PointRow).join(newest, _point("number") == newest.c.number).order_by(_point("number"))
+        query = select(PointRow).join(newest, _POINT.number == newest.c.number).order_by(_POINT.number)
         found: dict[str, list[Point]] = {}
         async with self._database.read() as session:
             for row in await session.scalars(query):
@@ -88,7 +93,7 @@ class Trainings:
     async def rewind(self, job_id: str, step: int) -> None:
         """Forget the points after a step: the training goes on from there and will make them again."""
         async with self._database.write() as session:
-            await session.execute(delete(PointRow).where(_point("job_id") == job_id, _point("step") > step))
+            await session.execute(delete(PointRow).where(_POINT.job_id == job_id, _POINT.step > step))
 
     async def add_checkpoint(self, job_id: str, step: int, artefact: Artefact) -> CheckpointRecord:
         """Record a finished checkpoint, its artefact with it; an older one of the same step stays until pruned."""
@@ -107,8 +112,8 @@ class Trainings:
         """The checkpoints of a training, the newest first."""
         query = (
             select(CheckpointRow)
-            .where(_checkpoint("job_id") == job_id)
-            .order_by(_checkpoint("step").desc(), _checkpoint("number").desc())
+            .where(_CHECKPOINT.job_id == job_id)
+            .order_by(_CHECKPOINT.step.desc(), _CHECKPOINT.number.desc())
         )
         async with self._database.read() as session:
             return tuple(as_record(CheckpointRecord, row) for row in await session.scalars(query))
@@ -116,12 +121,12 @@ class Trainings:
     async def checkpoint(self, id: str) -> CheckpointRecord:
         """One checkpoint. Raises NotFound."""
         async with self._database.read() as session:
-            return as_record(CheckpointRecord, await _row(session, id))
+            return as_record(CheckpointRecord, await find(session, CheckpointRow, id))
 
     async def mark(self, id: str, *, kept: bool) -> CheckpointRecord:
         """Keep a checkpoint for good, or leave it to pruning again. Raises NotFound."""
         async with self._database.write() as session:
-            row = await _row(session, id)
+            row = await find(session, CheckpointRow, id)
             row.kept = kept
             await session.flush()
             return as_record(CheckpointRecord, row)
@@ -129,7 +134,7 @@ class Trainings:
     async def delete_checkpoint(self, id: str) -> str | None:
         """Forget a checkpoint; returns the artefact whose folder may go. Raises NotFound."""
         async with self._database.write() as session:
-            row = await _row(session, id)
+            row = await find(session, CheckpointRow, id)
             await session.delete(row)
             await session.flush()
             return await drop_if_unused(session, row.artefact_id)
@@ -139,18 +144,3 @@ class Trainings:
         old = [each for each in (await self.checkpoints(job_id))[newest:] if not each.kept]
         dropped = [await self.delete_checkpoint(each.id) for each in old]
         return tuple(artefact for artefact in dropped if artefact is not None)
-
-
-async def _row(session: AsyncSession, id: str) -> CheckpointRow:
-    row = await session.scalar(select(CheckpointRow).where(_checkpoint("id") == id))
-    if row is None:
-        raise NotFound("checkpoint", id)
-    return row
-
-
-def _point(name: str) -> ColumnElement[Any]:
-    return getattr(PointRow, name)
-
-
-def _checkpoint(name: str) -> ColumnElement[Any]:
-    return getattr(CheckpointRow, name)
