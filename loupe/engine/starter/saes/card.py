@@ -53,7 +53,8 @@ with its mean, and with zero; CE recovered is (zero - SAE) / (zero - clean), and
 
 How well the best single feature tells, at every token, what the text has said last: F1 on documents it was not chosen
 on, averaged over the values of a concept. Beside it the best of as many random directions, a linear probe on the whole
-activation, and always saying yes ("chance").
+activation (one softmax over all values; a comparison, not a ceiling: single features may pass it), and always saying yes
+("chance").
 
 | SAE | concept | values | mean F1 | median F1 | random directions | linear probe | chance | above 0.5 | above 0.8 |
 |---|---|---|---|---|---|---|---|---|---|

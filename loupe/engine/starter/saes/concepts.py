@@ -1,11 +1,12 @@
-"""How well single features know the world's concepts, beside the least and the most that could be expected.
+"""How well single features know the world's concepts, beside two ways that need no SAE.
 
 Every value of who, object, place and feeling is a concept: it holds at every token from where the text has said it
 until the text says another. Features and thresholds are chosen on the even documents and scored on the odd ones.
 
-- least: the same search over as many random directions, that fire as often;
-- most: a linear probe on the activation itself (one softmax over the values and "none of them"), for which all d_model
-  numbers may be weighed and not one.
+- the same search over as many random directions, that fire as often: what searching alone finds;
+- a linear probe on the activation itself (one softmax over the values and "none of them", a fixed number of steps):
+  what weighing all d_model numbers finds. It is no ceiling: a feature was trained on far more tokens and need tell one
+  value alone, the probe all of them at once.
 """
 
 from __future__ import annotations
