@@ -89,14 +89,14 @@ loupe.charts = {
   },
   scatter(what, t) {
     const shapes = ['circle', 'diamond', 'triangle', 'rect', 'pin'];
-    const around = (part) => (range) => { const room = (range.max - range.min) * 0.08 || Math.abs(range.max) * 0.1 || 1; return Number((part === 'min' ? range.min - room : range.max + room).toPrecision(2)); };
+    const apart = { scale: true, boundaryGap: ['8%', '8%'], min: (r) => (r.min < r.max ? null : r.min * 0.9), max: (r) => (r.min < r.max ? null : r.max * 1.1) };
     return {
       animation: false,
       grid: { left: 8, right: 24, top: 34, bottom: 26, containLabel: true },
       legend: { type: 'scroll', top: 0, data: what.groups.map((group) => group.name), textStyle: { color: t.text, fontSize: 11 }, pageTextStyle: { color: t.text } },
       tooltip: this.tip(t, { formatter: (p) => p.marker + this.escaped(p.value[2]) + `<br>L0 ${this.short(p.value[0])}, ${what.y} ${this.short(p.value[1])}` }),
-      xAxis: this.axis(t, { type: 'value', name: 'L0', nameLocation: 'middle', nameGap: 24, min: around('min'), max: around('max') }),
-      yAxis: this.axis(t, { type: 'value', min: around('min'), max: around('max'), name: what.y, nameLocation: 'end', nameTextStyle: { color: t.soft, fontSize: 11, align: 'left' } }),
+      xAxis: this.axis(t, { type: 'value', name: 'L0', nameLocation: 'middle', nameGap: 24, ...apart }),
+      yAxis: this.axis(t, { type: 'value', ...apart, name: what.y, nameLocation: 'end', nameTextStyle: { color: t.soft, fontSize: 11, align: 'left' } }),
       series: [{ type: 'line', name: 'front', data: what.front, showSymbol: false, silent: true, lineStyle: { color: t.soft, width: 1.2, type: 'dashed' }, tooltip: { show: false }, emphasis: { disabled: true } }, ...what.groups.map((group, i) => ({ type: 'scatter', name: group.name, symbol: shapes[i % shapes.length], symbolSize: 11, itemStyle: { color: t.series[i % t.series.length] }, data: group.points }))],
     };
   },

@@ -105,7 +105,7 @@ class HubForm:
         except REFUSALS as error:
             self.shown.set_content(refusal_html(error, "dataset-hub-problem"))
             return
-        self.shown.set_content('<p class="soft">Fetching … It is a job, listed on the System page.</p>')
+        self.shown.set_content('<p class="soft">Fetching; how far it is stands above.</p>')
         background_tasks.create(self._ended(live), name=f"dataset-{live.id}")
 
     async def _ended(self, live: LiveJob) -> None:

@@ -7,9 +7,10 @@ from typing import Any
 from nicegui import ui
 
 from loupe.app.pages.controls import SchemaForm, confirmed
+from loupe.app.pages.dataset_statistics import statistics_html
 from loupe.app.pages.library_html import facts_html
 from loupe.app.pages.links import link
-from loupe.app.pages.numbers import show
+from loupe.app.pages.ongoing import Ongoing
 from loupe.app.pages.refusals import REFUSALS, refusal_html
 from loupe.app.pages.run_actions import visitor
 from loupe.app.plain import plain
@@ -48,7 +49,7 @@ class DatasetView:
             name = f"<bdi>{html.escape(plain(self.record.name, 100))}</bdi>"
             ui.html(name, tag="h2", sanitize=False).props("data-testid=dataset-title")
             facts = statistics_html(self.record.statistics or {})
-            ui.html(facts, sanitize=False).classes("fit-facts").props("data-testid=dataset-statistics")
+            ui.html(facts, sanitize=False).props("data-testid=dataset-statistics")
             ui.html(facts_html(origin_of(self.record)), sanitize=False).props("data-testid=dataset-origin")
             self._cutting()
             self.rows = ui.html("", sanitize=False).props("data-testid=token-rows").classes("scroll")
@@ -72,6 +73,7 @@ class DatasetView:
                 cut.props("unelevated no-caps data-testid=cut-go")
                 look = ui.button("Preview", on_click=self._preview, color=None).classes("quiet")
                 look.props("flat no-caps data-testid=cut-preview")
+            Ongoing(self.workspace, "tokenisation", self._changed, self._is_mine).build()
 
     def _asked(self) -> TokenisationRequest:
         return TokenisationRequest.model_validate({"model": self.model.value, **self.form.values()})
@@ -89,14 +91,11 @@ class DatasetView:
         except REFUSALS as error:
             self.shown.set_content(refusal_html(error, "cut-problem"))
             return
-        self.shown.set_content('<p class="soft">Cutting … It is a job, listed on the System page.</p>')
+        self.shown.set_content("")
         record = await self.workspace.jobs.wait(live.id)
-        if record.state == "done":
-            self.shown.set_content("")
-        else:
+        if record.state != "done":
             self._fail(html.escape(plain(record.error_message or f"It was {record.state}.", 600)))
-        await self._show_rows()
-        await self.on_change()
+        await self._changed()
 
     def _fail(self, markup: str) -> None:
         self.shown.set_content(f'<div class="look failed" role="alert" data-testid="cut-problem">{markup}</div>')
@@ -108,8 +107,14 @@ class DatasetView:
     async def _forget(self, event: Any) -> None:
         if await confirmed("Delete these token rows for good?", "Delete them", "Keep them"):
             await self.workspace.datasets.delete_tokenisation(str(event.args))
-            await self._show_rows()
-            await self.on_change()
+            await self._changed()
+
+    def _is_mine(self, request: dict[str, Any]) -> bool:
+        return request["dataset_id"] == self.record.id
+
+    async def _changed(self) -> None:
+        await self._show_rows()
+        await self.on_change()
 
     # Documents.
 
@@ -149,16 +154,6 @@ def origin_of(record: DatasetRecord) -> dict[str, object]:
     return {"source": record.source, **told, "by": record.author, "since": f"{record.created_at:%Y-%m-%d %H:%M} UTC"}
 
 
-def statistics_html(statistics: dict[str, Any]) -> str:
-    """What was counted while the dataset was made."""
-    parts = []
-    for name, value in statistics.items():
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            told_value = f"{value:,}" if isinstance(value, int) else show(value)
-            parts.append(f"<span>{html.escape(name.replace('_', ' '))} <b class=num>{told_value}</b></span>")
-    return "".join(parts)
-
-
 def documents_html(documents: list[dict[str, Any]], search: str) -> str:
     """Documents, each with its number; what was searched for is marked."""
     if not documents:
@@ -185,7 +180,8 @@ def rows_html(rows: tuple[TokenisationRecord, ...]) -> str:
     if not rows:
         return '<p class="soft" data-testid="token-rows-empty">No token rows yet.</p>'
     body = "".join(
-        f'<tr data-testid="token-row"><td><bdi>{html.escape(plain(r.name, 60))}</bdi></td>'
+        f'<tr data-testid="token-row"><td><bdi>{html.escape(plain(r.name, 60))}</bdi>'
+        f"<details><summary>Statistics</summary>{statistics_html(r.statistics or {})}</details></td>"
         f'<td>{html.escape(plain(r.model, 40))}</td><td class="num">{r.rows:,}</td><td class="num">{r.tokens:,}</td>'
         f'<td><a href="{link("/training/new")}?tokens={r.id}" data-testid="train-on">Train on these</a></td>'
         f'<td><button class="plain" data-id="{r.id}" data-testid="token-rows-delete">Delete</button></td></tr>'

@@ -12,6 +12,7 @@ from loupe.app.pages.dataset_hub_form import HubForm
 from loupe.app.pages.dataset_view import DatasetView
 from loupe.app.pages.frame import PATIENCE_S, Problem, frame, workspace_of
 from loupe.app.pages.links import address, link
+from loupe.app.pages.ongoing import Ongoing
 from loupe.app.pages.refusals import REFUSALS, refusal_html
 from loupe.app.pages.run_actions import visitor
 from loupe.app.pages.upload_button import upload_button
@@ -134,6 +135,7 @@ class DatasetsPage:
                 make.props("unelevated no-caps data-testid=dataset-make")
                 title = "txt, jsonl, json, csv, tsv or parquet; a large one goes on after a break"
                 upload_button("Or from a file", "dataset", title=title, arrived=self._take, refused=self._fail)
+            Ongoing(self.workspace, "dataset", self.show).build()
 
     def _asked(self, **more: Any) -> DatasetRequest:
         wanted = {"name": self.name.value or "", "split": self.split.value, "column": self.column.value or None}
@@ -160,7 +162,6 @@ class DatasetsPage:
         except REFUSALS as error:
             self.shown.set_content(refusal_html(error, "dataset-problem"))
             return
-        self.shown.set_content('<p class="soft">Reading …</p>')
         record = await self.workspace.jobs.wait(live.id)
         if record.state != "done":
             self._fail(record.error_message or f"It was {record.state}.")
@@ -184,7 +185,7 @@ def list_html(records: Any, rows: dict[str, list[TokenisationRecord]]) -> str:
     heads = '<th>Dataset</th><th>From</th><th class="num">Documents</th><th class="num">Characters</th>'
     body = "".join(_row(each, rows.get(each.id, [])) for each in records)
     head = f"<thead><tr>{heads}<th>Token rows</th><th></th></tr></thead>"
-    return f'<table class="history" data-testid="datasets">{head}<tbody>{body}</tbody></table>'
+    return f'<table class="history stacks" data-testid="datasets">{head}<tbody>{body}</tbody></table>'
 
 
 def _row(record: DatasetRecord, rows: list[TokenisationRecord]) -> str:
@@ -198,6 +199,8 @@ def _row(record: DatasetRecord, rows: list[TokenisationRecord]) -> str:
     characters = f"{record.characters:,}" if record.characters else "–"
     return (
         f'<tr data-testid="dataset-row" data-id="{record.id}"><td class="name"><b><bdi>{name}</bdi></b></td>'
-        f'<td>{html.escape(record.source)}</td><td class="num">{record.documents:,}</td>'
-        f'<td class="num">{characters}</td><td>{cut}</td><td class="acts">{acts}</td></tr>'
+        f'<td data-label="From">{html.escape(record.source)}</td>'
+        f'<td class="num" data-label="Documents">{record.documents:,}</td>'
+        f'<td class="num" data-label="Characters">{characters}</td><td data-label="Token rows">{cut}</td>'
+        f'<td class="acts">{acts}</td></tr>'
     )

@@ -47,9 +47,10 @@ def _table_html(section: Section, rows: Sequence[Entry]) -> str:
     looks = ["", *(' class="num"' if name.startswith("#") else "" for name in section.columns)]
     names = ("Name", *(name.removeprefix("#") for name in section.columns))
     heads = "".join(f"<th{look}>{name}</th>" for look, name in zip(looks, names, strict=True))
-    body = "".join(_table_row(section.noun, row, looks[1:]) for row in rows)
+    labelled = [f'{look} data-label="{name}"' for look, name in zip(looks[1:], names[1:], strict=True)]
+    body = "".join(_table_row(section.noun, row, labelled) for row in rows)
     head = f'<thead><tr>{heads}<th><span class="sr">What can be done</span></th></tr></thead>'
-    return f'<div class="scroll"><table class="history">{head}<tbody>{body}</tbody></table></div>'
+    return f'<div class="scroll"><table class="history stacks">{head}<tbody>{body}</tbody></table></div>'
 
 
 def _table_row(noun: str, row: Entry, looks: Sequence[str]) -> str:

@@ -101,9 +101,8 @@ def table_html(rows: list[dict[str, Any]]) -> str:
     heads = "".join(f"<th>{name}</th>" for name in ("Training", "State", "Progress"))
     heads += "".join(f'<th class="num">{name}</th>' for _, name in NUMBERS)
     body = "".join(_row(job) for job in rows)
-    return (
-        f'<table class="history" data-testid="trainings"><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>'
-    )
+    head = f"<thead><tr>{heads}</tr></thead>"
+    return f'<table class="history stacks" data-testid="trainings">{head}<tbody>{body}</tbody></table>'
 
 
 def _row(job: dict[str, Any]) -> str:
@@ -113,7 +112,9 @@ def _row(job: dict[str, Any]) -> str:
     left = f" · {seconds(job['seconds_left'])} left" if "seconds_left" in job else ""
     error = f'<div class="bad">{html.escape(plain(job["error"]["message"], 200))}</div>' if job.get("error") else ""
     name = html.escape(plain(job["name"], 80))
-    cells = "".join(f'<td class="num">{_newest(job["latest"], measure)}</td>' for measure, _ in NUMBERS)
+    cells = "".join(
+        f'<td class="num" data-label="{name}">{_newest(job["latest"], measure)}</td>' for measure, name in NUMBERS
+    )
     return (
         f'<tr data-testid="training-row" data-id="{job["id"]}" data-state="{job["state"]}">'
         f'<td class="name"><a href="{link("/training/" + job["id"])}"><bdi>{name}</bdi></a>{error}</td>'

@@ -4,6 +4,7 @@ Only SAEs of one place are held against each other: what one hook point keeps sa
 """
 
 import html
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -56,7 +57,8 @@ class SaeComparison:
             return
         places = list(dict.fromkeys(place_of(sae) for sae in judged))
         if list(self.place.options) != places:
-            self.place.set_options(places, value=self.place.value if self.place.value in places else places[0])
+            most = Counter(place_of(sae) for sae in judged).most_common(1)[0][0]
+            self.place.set_options(places, value=self.place.value if self.place.value in places else most)
         here = [sae for sae in judged if place_of(sae) == self.place.value]
         drawn = (self.measure, [(sae.id, sae.name, sae.card) for sae in here])
         if drawn != self._drawn:
@@ -110,7 +112,7 @@ def compare_html(saes: Sequence[SaeRecord], best: set[str], measure: str) -> str
     rows = "".join(_row(sae, is_best=sae.id in best) for sae in sorted(saes, key=lambda each: score(each, "l0") or 0))
     caption = f"SAEs by L0; ◆ is on the front of {MEASURES[measure]} against L0"
     return (
-        f'<table class="history" data-testid="compare-table"><caption class="sr">{caption}</caption><thead><tr>'
+        f'<table class="history stacks" data-testid="compare-table"><caption class="sr">{caption}</caption><thead><tr>'
         '<th title="On the front: none is both sparser and better">◆</th><th>SAE</th><th>Architecture</th>'
         f'<th class="num">Latents</th>{heads}</tr></thead><tbody>{rows}</tbody></table>'
     )
@@ -120,12 +122,13 @@ def _row(sae: SaeRecord, *, is_best: bool) -> str:
     name = f"<bdi>{html.escape(plain(sae.name, 60))}</bdi>"
     if sae.job_id:
         name = f'<a href="{link(f"/training/{sae.job_id}")}">{name}</a>'
-    cells = "".join(f'<td class="num">{_shown(score(sae, name))}</td>' for name, _ in COLUMNS)
+    cells = "".join(f'<td class="num" data-label="{title}">{_shown(score(sae, name))}</td>' for name, title in COLUMNS)
     step = f" · step {sae.step:,}" if sae.step is not None else ""
     return (
         f'<tr data-testid="compared" data-front="{str(is_best).lower()}"><td>{"◆" if is_best else ""}</td>'
-        f'<td class="name">{name}<span class="soft small">{step}</span></td><td>{html.escape(sae.architecture)}</td>'
-        f'<td class="num">{sae.d_sae:,}</td>{cells}</tr>'
+        f'<td class="name">{name}<span class="soft small">{step}</span></td>'
+        f'<td data-label="Architecture">{html.escape(sae.architecture)}</td>'
+        f'<td class="num" data-label="Latents">{sae.d_sae:,}</td>{cells}</tr>'
     )
 
 
