@@ -14,9 +14,9 @@ from typing import Any
 
 from torch import nn
 
+from loupe.engine.models.configs import skeleton
 from loupe.engine.models.families import Family, Tap, listed_family
 from loupe.engine.models.hooks import Site
-from loupe.engine.models.loading import skeleton
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,32 +14,32 @@ Choices:
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, get_args
+from typing import TYPE_CHECKING, TypedDict, TypeVar
 
 import torch
 from safetensors import SafetensorError
 from torch import nn
 
-from loupe.engine.errors import BadOption, CorruptFile, LoupeError, ModelError, UnknownFormat, UnsupportedModel
+from loupe.engine.errors import CorruptFile, LoupeError, ModelError, UnsupportedModel
 from loupe.engine.failures import is_out_of_memory
 from loupe.engine.jobs import Progress, Steps, Waiting, finished
 from loupe.engine.models.certify import certify
+from loupe.engine.models.configs import auto_class, model_folder, quietly, read_config
+from loupe.engine.models.dtypes import dtype_options, load_quantised
 from loupe.engine.models.families import listed_family
 from loupe.engine.models.language_model import LanguageModel, dtype_name
 from loupe.engine.models.placement import Available, Placement, Spread, settle, spread_blocks
 from loupe.engine.models.reading import Reading
 from loupe.engine.models.structure import blocks_of, find_family
-from loupe.engine.models.weights import read_json, weight_files
+from loupe.engine.models.weights import weight_files
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-__all__ = ["LanguageModel", "load_model", "load_tokenizer", "load_trunk", "skeleton", "wrap_model"]
+__all__ = ["LanguageModel", "load_model", "load_tokenizer", "load_trunk", "wrap_model"]
 
 Result = TypeVar("Result")
 Place = str | torch.device | Placement
@@ -53,10 +53,6 @@ class Where(TypedDict, total=False):
     dtype: str
     device: Place
     available: Available | None
-
-
-DtypeName = Literal["auto", "fp32", "bf16", "fp16", "int8", "nf4"]
-_TORCH_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def load_model(path: Path | str, *, dtype: str = "auto", device: Place = "cpu") -> LanguageModel:
@@ -78,7 +74,7 @@ def load_model_steps(
 
     `available` says how many bytes may be taken on a device, where blocks are spread over several; unset, 90 % of each.
     """
-    folder, placement = _folder(path), Placement.of(device)
+    folder, placement = model_folder(path), Placement.of(device)
     model, tokenizer, missing = yield from _from_folder(folder, dtype, placement, available)
     if missing:
         raise CorruptFile(f"{folder} lacks {_some(missing)}: the model would be partly random.")
@@ -101,7 +97,7 @@ def load_trunk_steps(
     path: Path | str, *, dtype: str = "auto", device: Place = "cpu", available: Available | None = None
 ) -> Steps[LanguageModel]:
     """The same, step by step."""
-    folder, placement = _folder(path), Placement.of(device)
+    folder, placement = model_folder(path), Placement.of(device)
     model, tokenizer, missing = yield from _from_folder(folder, dtype, placement, available, tolerate_head=True)
     lm = wrap_model(model, tokenizer, folder)
     lm.placement = placement
@@ -146,45 +142,23 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase | None:
         raise CorruptFile(f"The tokenizer in {folder} could not be read: {error}") from error
 
 
-def skeleton(path: Path | str) -> PreTrainedModel:
-    """A model folder's modules without weights (on the meta device), from its config alone; device-thread work.
-
-    Raises UnknownFormat, CorruptFile, UnsupportedModel.
-    """
-    folder = _folder(path)
-    config = _config(folder)
-    try:
-        with _quietly(), torch.device("meta"):
-            return _auto_class(config).from_config(config, dtype=torch.float32)
-    except (ValueError, KeyError, ImportError, RuntimeError) as error:
-        raise UnsupportedModel(f"{folder} ({config.model_type}) could not be built: {error}") from error
-
-
 class _NoHead(nn.Module):
     def forward(self, normed: torch.Tensor) -> torch.Tensor:
         raise ModelError("This model was loaded as a trunk: it has no vocabulary head and gives no logits.")
 
 
-def _folder(path: Path | str) -> Path:
-    folder = Path(path).expanduser()
-    if not folder.is_dir():
-        raise UnknownFormat(f"{folder} is not a folder. Models are loaded from local folders.")
-    if not (folder / "config.json").is_file() and (folder / "adapter_config.json").is_file():
-        raise UnknownFormat(f"{folder} is an adapter, not a model: load it as a donor of its base model.")
-    return folder
-
-
 def _from_folder(
     folder: Path, dtype: str, placement: Placement, available: Available | None, *, tolerate_head: bool = False
 ) -> Steps[Loaded]:
-    config = _config(folder)
+    config = read_config(folder)
     if tolerate_head:  # a head that is not the embedding table cannot be tied to it
         config.tie_word_embeddings = config.get_text_config().tie_word_embeddings = False
     files = weight_files(folder)
-    options = _dtype_options(dtype, placement)
+    options = dtype_options(dtype, placement)
     try:
         if "quantization_config" in options or getattr(config, "quantization_config", None) is not None:
-            return _at_once(folder, config, options, placement, tolerate_head)
+            model, missing = load_quantised(folder, config, options, placement, tolerate_head)
+            return model, load_tokenizer(folder), missing
         return (yield from _step_by_step(folder, config, files, options["dtype"], placement, available, tolerate_head))
     except SafetensorError as error:
         raise CorruptFile(f"The weights in {folder} contradict their own header: {error}") from error
@@ -205,10 +179,10 @@ def _step_by_step(
 ) -> Steps[Loaded]:
     from transformers.models.auto.auto_factory import _get_model_class
 
-    model_class = _get_model_class(config, _auto_class(config)._model_mapping)
+    model_class = _get_model_class(config, auto_class(config)._model_mapping)
     family = listed_family(config) if tolerate_head else None
     unwanted = [part for part in (family.final_norm, family.project_out, family.head) if part] if family else []
-    with _quietly():
+    with quietly():
         reading = Reading(model_class, config, folder, files, dtype, any_size=tolerate_head, without=unwanted)
     reader = ThreadPoolExecutor(1, thread_name_prefix="loupe-reading")
     try:
@@ -223,7 +197,7 @@ def _step_by_step(
         reading.stop()
         reader.shutdown(cancel_futures=True)
         reading.close()
-    with _quietly():
+    with quietly():
         model, missing = reading.finish()
     settle(model, spread)
     return model, tokenizer, missing
@@ -239,89 +213,6 @@ def _spread(model: PreTrainedModel, placement: Placement, available: Available |
 def _waited(future: Future[Result]) -> Steps[Result]:
     yield Waiting(future)
     return future.result()
-
-
-def _at_once(
-    folder: Path, config: PreTrainedConfig, options: dict[str, Any], placement: Placement, tolerate_head: bool
-) -> Loaded:
-    """What is quantised, or stored so: transformers' own way from the first byte to the last."""
-    if placement.is_spread:
-        raise BadOption(f"A quantised model is loaded onto one device, not onto {placement}.")
-    with _quietly():
-        loaded: Any = _auto_class(config).from_pretrained(
-            folder,
-            config=config,
-            local_files_only=True,
-            use_safetensors=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-            ignore_mismatched_sizes=tolerate_head,
-            **options,
-        )
-    model, info = loaded
-    model.requires_grad_(False)
-    missing = sorted({*info["missing_keys"], *(str(key[0]) for key in info["mismatched_keys"])})
-    there = model if "quantization_config" in options else model.to(placement.home)
-    return there, load_tokenizer(folder), missing
-
-
-def _auto_class(config: PreTrainedConfig) -> Any:
-    """The class that builds a decoder from this config: bare, or inside an image-text wrapper."""
-    from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
-
-    return AutoModelForCausalLM if type(config) in AutoModelForCausalLM._model_mapping else AutoModelForImageTextToText
-
-
-@contextmanager
-def _quietly() -> Iterator[None]:
-    """Transformers draws on stderr; progress belongs to whoever loads, and missing parts are checked here."""
-    from transformers.utils import logging
-
-    shown, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if shown:
-            logging.enable_progress_bar()
-
-
-def _config(folder: Path) -> PreTrainedConfig:
-    from transformers import AutoConfig
-
-    raw = read_json(folder / "config.json")
-    try:
-        return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except (ValueError, KeyError) as error:
-        kind = raw.get("model_type", "none")
-        code = " It brings its own Python code, which Loupe does not run." if "auto_map" in raw else ""
-        raise UnsupportedModel(f"{folder} has model_type {kind!r}, which transformers does not know.{code}") from error
-
-
-def _dtype_options(dtype: str, placement: Placement) -> dict[str, Any]:
-    if dtype == "auto":
-        return {"dtype": "auto"}
-    if dtype in _TORCH_DTYPES:
-        return {"dtype": _TORCH_DTYPES[dtype]}
-    if dtype not in get_args(DtypeName):
-        raise BadOption(f"dtype {dtype!r} is unknown: use one of {', '.join(get_args(DtypeName))}.")
-    if placement.home.type != "cuda" or not torch.cuda.is_available() or not importlib.util.find_spec("bitsandbytes"):
-        raise BadOption(f"{dtype} needs a CUDA device and the cuda extra (bitsandbytes). Here use fp32, bf16 or fp16.")
-    return _quantised(dtype, placement.home)
-
-
-def _quantised(dtype: str, device: torch.device) -> dict[str, Any]:
-    from transformers import BitsAndBytesConfig
-
-    if dtype == "int8":
-        quantization = BitsAndBytesConfig(load_in_8bit=True)
-    else:
-        quantization = BitsAndBytesConfig(
-            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16
-        )
-    return {"quantization_config": quantization, "device_map": {"": device}}
 
 
 def _some(names: Iterable[str], limit: int = 3) -> str:
