@@ -115,7 +115,7 @@ class Settings(BaseSettings):
     max_body_mb: float = Field(default=8, gt=0, description="Largest request body, counted while it arrives, in MiB.")
     max_reply_tokens: int = Field(default=1024, gt=0, description="Longest reply a model may write, in tokens.")
     max_import_mb: float = Field(
-        default=64, gt=0, description="Largest file of runs that may be imported, counted while it arrives, in MiB."
+        default=64, gt=0, description="Largest file of runs in one body, in MiB; larger ones are sent in pieces."
     )
     max_upload_mb: float = Field(default=10_240, gt=0, description="Largest file that is sent in pieces, in MiB.")
     upload_piece_mb: float = Field(default=32, gt=0, description="Largest piece of such a file, in MiB.")

@@ -29,6 +29,7 @@ from loupe.app.services.library import Library
 from loupe.app.services.loads import Loads
 from loupe.app.services.models import Models
 from loupe.app.services.placements import Placements
+from loupe.app.services.run_uploads import RunUploads
 from loupe.app.services.runs import Runs
 from loupe.app.services.sae_exchange import SaeExchange
 from loupe.app.services.saes import Saes
@@ -60,6 +61,7 @@ class Workspace:
     analyses: Analyses
     generations: Generations
     runs: Runs
+    run_uploads: RunUploads
     loads: Loads
     placements: Placements
     library: Library
@@ -150,6 +152,7 @@ def _services(settings: Settings, store: Store, safekeeping: Safekeeping | None)
         library=library,
         sweeper=Sweeper({"bin of runs": runs.sweep, "uploads": uploads.sweep, "library": library.sweep}),
         uploads=uploads,
+        run_uploads=RunUploads(runs, uploads, jobs),
         datasets=datasets,
         trainings=Trainings(store, engine, catalogue, models, jobs, bridge, events),
         templates=Templates(store.library),

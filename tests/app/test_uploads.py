@@ -1,6 +1,7 @@
 """Files sent in pieces: room is asked for, breaks do no harm, nobody else's are touched, nothing stays for ever."""
 
 import hashlib
+import json
 import zlib
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
@@ -17,6 +18,7 @@ from loupe.app.errors import ConfirmationNeeded, Conflict, Forbidden, ServerUnre
 from loupe.app.settings import Settings
 from loupe.app.workspace import Workspace, open_workspace
 from loupe.storage.errors import NotFound
+from tests.app.sample import sample_run
 from tests.storage.faults import Failing
 
 BODY = b"The fox lost her lantern.\n\nThe owl found it.\n"
@@ -48,6 +50,26 @@ async def test_a_file_sent_in_pieces_is_there_as_it_was(far_api: httpx.AsyncClie
     assert (await workspace.uploads.path(upload["id"])).read_bytes() == BODY
     listed = (await far_api.get(UPLOADS)).json()["data"]
     assert [(each["id"], each["received"]) for each in listed] == [(upload["id"], len(BODY))]
+
+
+async def test_runs_in_pieces_become_runs_by_a_job_that_they_name_or_none_of_them_does(
+    far_api: httpx.AsyncClient, workspace: Workspace
+) -> None:
+    good = json.dumps(sample_run()).encode()
+    for content, state, count in ((good + b"\n" + good, "done", 2), (good + b"\n{", "failed", 0)):
+        id = (await begun(far_api, len(content), file="C:\\mine\\run.jsonl"))["id"]
+        unfinished = await far_api.post("/api/v1/runs/imports", json={"upload": id})
+        assert unfinished.status_code == 409
+        await put(far_api, id, content, 0)
+        accepted = await far_api.post("/api/v1/runs/imports", json={"upload": id})
+        assert accepted.status_code == 202, accepted.text
+        job = await workspace.jobs.wait(accepted.json()["data"]["job_id"])
+        assert job.state == state, job
+        rows = (await far_api.get("/api/v1/runs")).json()["data"]
+        assert [row["origin"]["file"] for row in rows if row["origin"]["job"] == job.id] == ["run.jsonl"] * count
+        told = (await far_api.get(f"/api/v1/jobs/{job.id}")).json()["data"]
+        assert state == "done" or told["error"]["details"]["lines"][0]["line"] == 2
+    assert [r.id for r in await workspace.uploads.records()] == [id], "what was taken in is gone, what was not stays"
 
 
 async def test_a_broken_piece_does_not_count_and_the_answer_says_where_to_go_on(far_api: httpx.AsyncClient) -> None:

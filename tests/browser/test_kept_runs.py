@@ -75,10 +75,10 @@ def test_a_refused_file_names_its_lines_and_a_good_one_opens(server: Server, vis
     bad, good = tmp_path / "bad.jsonl", tmp_path / "good.json"
     bad.write_text('{"position": "x"}\n{"position": 1,\n')
     good.write_text(json.dumps(sample_run()))
-    page.set_input_files("input[type=file]", bad)
+    page.get_by_test_id("import-file").set_input_files(bad)
     expect(page.get_by_test_id("import-lines").locator("li")).to_have_count(2)
     expect(page.get_by_test_id("error-panel")).to_contain_text("Nothing was imported")
-    page.set_input_files("input[type=file]", good)
+    page.get_by_test_id("import-file").set_input_files(good)
     page.wait_for_url("**/runs/*")
     page.wait_for_function(READY)
     expect(page.locator("#tok-6")).to_contain_text("lost")

@@ -55,6 +55,7 @@ BODIES: dict[str, Any] = {
     "models_write_token": {"token": "hf_..."},
     "nla_pairs_add": _PAIR,
     "nla_pairs_load": {"dtype": "auto"},
+    "runs_begin_import": {"upload": "7f3a"},
     "runs_rename": {"name": "Second reading"},
     "system_backup": {"target": "/mnt/backups/loupe"},
 }

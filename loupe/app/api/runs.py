@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from loupe.app.api.analyses import Accepted
 from loupe.app.api.context import Author, Here, PathsAllowed, Wanted
+from loupe.app.api.datasets import Begun, begun
 from loupe.app.api.envelope import Page, Reply, page_of
 from loupe.app.api.listing import page_from
 from loupe.app.services.comparison import compare as laid_beside
@@ -31,6 +32,14 @@ class NewName(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: str = Field(min_length=1, max_length=MAX_NAME)
+
+
+class UploadedRuns(BaseModel):
+    """A file of runs that was sent in pieces."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    upload: str = Field(min_length=1, max_length=40, description="Id of a complete upload.")
 
 
 class Dependants(BaseModel):
@@ -95,10 +104,20 @@ async def import_runs(
 ) -> Reply[Imported]:
     """Take in the runs of a file, which is the body: JSON, JSONL, CSV, Parquet, or the older viewer's JSONL.
 
-    All of them or none; a mistake is told with its line.
+    All of them or none; a mistake is told with its line. A large file is sent to `/uploads` in pieces instead.
     """
     records = await here.runs.take_in(await request.body(), file, by=who)
     return Reply(data=Imported(ids=[r.id for r in records], runs=[listed_json(r) for r in records]))
+
+
+@router.post("/imports", status_code=202)
+async def begin_import(asked: UploadedRuns, here: Here, who: Author) -> Reply[Begun]:
+    """Take in the runs of a complete upload, as a job; each run says in its `origin` which job brought it.
+
+    All of them or none; the error of a job that refused them has every wrong line.
+    """
+    live = await here.run_uploads.start(asked.upload, author=who)
+    return begun(live)
 
 
 @router.get("/{id}")

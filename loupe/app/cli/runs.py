@@ -6,10 +6,11 @@ from typing import Annotated, Any
 
 import typer
 
-from loupe.app.cli.client import Refused, open_client
+from loupe.app.cli.client import Client, Refused, open_client
 from loupe.app.cli.comparison import print_comparison
 from loupe.app.cli.following import finished
 from loupe.app.cli.output import Json, err, out, print_json, print_table
+from loupe.app.cli.sending import PIECE_BYTES, send_file
 from loupe.app.plain import plain
 from loupe.app.services.exports import Format
 from loupe.app.settings import Settings
@@ -102,7 +103,7 @@ def import_runs(
         raise BadOption(f"There is no file {file}.")
     with open_client(Settings()) as client:
         try:
-            taken = client.post_file("/runs/import", file.read_bytes(), file=file.name)["data"]
+            taken = _sent(client, file, quiet=as_json)
         except Refused as refused:
             for each in [] if as_json else refused.problem.get("details", {}).get("lines", []):
                 err.print(f"{file.name}:{each.get('line') or '?'}: {plain(each['problem'])}", markup=False)
@@ -163,6 +164,16 @@ def restore(id: Id, as_json: Json = False) -> None:
     with open_client(Settings()) as client:
         record = client.post(f"/runs/{id}/restore")["data"]
     _told(record, f"restored {id}", as_json)
+
+
+def _sent(client: Client, file: Path, *, quiet: bool) -> dict[str, Any]:
+    """The runs of a file: a small one goes in one body, a large one in pieces, which a job then reads."""
+    if file.stat().st_size <= PIECE_BYTES:
+        return client.post_file("/runs/import", file.read_bytes(), file=file.name)["data"]
+    begun = client.post("/runs/imports", {"upload": send_file(client, file, quiet=quiet)})["data"]
+    job = finished(client, begun["job_id"], title=file.name, quiet=quiet)
+    runs = [run for run in client.every("/runs") if (run.get("origin") or {}).get("job") == job["id"]]
+    return {"ids": [run["id"] for run in runs], "runs": runs}
 
 
 def _told(value: dict[str, Any], sentence: str, as_json: bool) -> None:

@@ -3,7 +3,7 @@ import. What is shown is in the address, so that every list is a link.
 """
 
 import html
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -11,13 +11,14 @@ from fastapi import FastAPI
 from fastapi import Query as Asked
 from nicegui import background_tasks, events, ui
 
-from loupe.app.errors import ImportRefused
 from loupe.app.pages import run_actions
 from loupe.app.pages.frame import PATIENCE_S, Problem, frame, workspace_of
 from loupe.app.pages.history_table import LIMIT, Query, table_html
 from loupe.app.pages.links import address
+from loupe.app.pages.refusals import REFUSALS
 from loupe.app.pages.run_actions import named
 from loupe.app.pages.states import Way, empty_html
+from loupe.app.pages.upload_button import upload_button
 from loupe.app.plain import plain
 from loupe.app.services.runs import SAMPLE
 from loupe.app.workspace import Workspace
@@ -124,15 +125,9 @@ class HistoryPage:
         select.on_value_change(lambda e: self._ask(**{name: e.value or ""}))
 
     def _import_button(self) -> None:
-        limit = int(self.workspace.settings.max_import_mb * 2**20)
-        upload = ui.upload(on_upload=self._take_in, auto_upload=True, max_file_size=limit, on_rejected=self._too_large)
-        upload.props('accept=".json,.jsonl,.csv,.parquet,.txt" data-testid=import-file').classes("unseen").style(
-            "visibility: hidden"
-        )
-        button = ui.button("Import", icon="upload_file", color=None).classes("quiet")
-        button.props('flat no-caps data-testid=import title="JSON, JSONL, CSV, Parquet, or the older viewer\'s JSONL"')
-        button.on("click", js_handler=f"() => getElement({upload.id}).pickFiles()")
-        self.upload = upload
+        title = "JSON, JSONL, CSV, Parquet, or the older viewer's JSONL; a large one goes on after a break"
+        with ui.element("div").classes("actions"):
+            upload_button("Import", "import", title=title, arrived=self._take_in, refused=self._not_sent)
 
     def _pager(self) -> None:
         with ui.element("nav").classes("history-pager").props('aria-label="Pages"'):
@@ -261,32 +256,37 @@ class HistoryPage:
                 label, act, mark = way
                 _flat(label, act, mark)
 
-    async def _take_in(self, event: events.UploadEventArguments) -> None:
-        self.upload.reset()
+    async def _take_in(self, upload: str, file: str) -> None:
+        """Have a job take in the runs of an upload, and say how that ended; the job goes on without this page."""
+        client = ui.context.client
         self.problem.clear()
-        content = await event.file.read()
+        self._say(f"Reading {named(file)} …")
         try:
-            taken = await self.workspace.runs.take_in(content, event.file.name, by=run_actions.visitor())
-        except ImportRefused as refused:
-            self.problem.show(refused)
-            self._say(refused_html(refused))
+            live = await self.workspace.run_uploads.start(upload, author=run_actions.visitor())
+        except REFUSALS as error:
+            self._say("")
+            self.problem.show(error)
             return
-        if len(taken) == 1:
-            ui.navigate.to(f"/runs/{taken[0].id}")
+        record = await self.workspace.jobs.wait(live.id)
+        if client.is_deleted:
             return
-        self._say(f"{len(taken)} runs are imported.")
-        await self._show()
+        if live.result is None:
+            error = live.error or {"code": "cancelled", "message": f"The import is {record.state}.", "details": {}}
+            self.problem.show(error)
+            self._say(wrong_lines_html(error["details"].get("lines", ())))
+        elif len(live.result["runs"]) == 1:
+            ui.navigate.to(f"/runs/{live.result['runs'][0]}")
+        else:
+            self._say(f"{len(live.result['runs'])} runs are imported.")
+            await self._show()
 
-    def _too_large(self) -> None:
-        limit = self.workspace.settings.max_import_mb
-        self._say(f"This file is larger than {limit:g} MiB, or of another kind than JSON, JSONL, CSV or Parquet.")
+    def _not_sent(self, sentence: str) -> None:
+        self._say(html.escape(plain(sentence, 600)))
 
 
-def refused_html(refused: ImportRefused) -> str:
+def wrong_lines_html(wrong: Sequence[dict[str, Any]]) -> str:
     """Every line that is wrong with a file, and what is."""
-    items = "".join(
-        f"<li>{_where(each)}{html.escape(plain(each['problem'], 300))}</li>" for each in refused.details["lines"]
-    )
+    items = "".join(f"<li>{_where(each)}{html.escape(plain(each['problem'], 300))}</li>" for each in wrong)
     return f'<ul class="wrong-lines" data-testid="import-lines">{items}</ul>' if items else ""
 
 

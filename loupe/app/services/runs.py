@@ -96,13 +96,13 @@ class Runs:
         facts = {name: value for name, value in record_json(record).items() if name in FACTS}
         return Document(orjson.loads(orjson.dumps(facts)), result["metadata"], tuple(result["data"]))
 
-    async def take_in(self, content: bytes, file: str, *, by: str = "") -> tuple[RunRecord, ...]:
-        """Keep every run of an uploaded file, or none. Raises ImportRefused, StoreFull, StoreFailed."""
+    async def take_in(self, content: bytes, file: str, *, by: str = "", job: str = "") -> tuple[RunRecord, ...]:
+        """Keep every run of an uploaded file, or none; `job` does it. Raises ImportRefused, StoreFull, StoreFailed."""
         kind, documents = await asyncio.to_thread(read_runs, content)
         made: list[MadeRun] = []
         try:
             for document in documents:
-                made.append(await asyncio.to_thread(self._made, document, kind, file, by))
+                made.append(await asyncio.to_thread(self._made, document, by, _origin(document, kind, file, job)))
             records = await self.rows.add(made)
         except BaseException:  # cancelling included: all runs of a file or none
             for each in made:
@@ -179,15 +179,13 @@ class Runs:
         found = await asyncio.to_thread(bare_document, result)
         return Document({**found.run, "id": id, "name": title, "model": "starter"}, found.metadata, found.data)
 
-    def _made(self, document: Document, kind: str, file: str, by: str) -> MadeRun:
+    def _made(self, document: Document, by: str, origin: dict[str, Any]) -> MadeRun:
         facts = document.run
         name = str(facts.get("name") or "")[:MAX_NAME] or "Imported run"
         carried: dict[str, Any] = {"text": "", "request": {}} | {n: facts[n] for n in CARRIED if n in facts}
         new = NewRun(name=name, author=by, **carried)
         artefact = self._write(name, document.result)
-        return MadeRun(
-            new=new, artefact=artefact, summary=summary_of(document.result), origin=_origin(document, kind, file)
-        )
+        return MadeRun(new=new, artefact=artefact, summary=summary_of(document.result), origin=origin)
 
     def _write(self, name: str, result: Result) -> Artefact:
         with self.store.artefacts.write("run", name) as draft:
@@ -199,13 +197,14 @@ class Runs:
         return orjson.loads(self.store.artefacts.open(artefact_id).path(RESULT).read_bytes())
 
 
-def _origin(document: Document, kind: str, file: str) -> dict[str, Any]:
+def _origin(document: Document, kind: str, file: str, job: str) -> dict[str, Any]:
     """Where an imported run comes from, as far as its file says."""
     facts = document.run
     before = facts.get("origin")
     known = {
         "format": str(kind),
         "file": file_label(file),
+        "job": job,
         "run": facts.get("id"),
         "author": facts.get("author"),
         "created_at": facts.get("created_at"),
