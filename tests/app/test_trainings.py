@@ -8,9 +8,13 @@ import pytest
 
 from loupe.app.api.application import build_api
 from loupe.app.pages.training_parts import strip_html
+from loupe.app.services import training_job
 from loupe.app.services.curves import thinned
+from loupe.app.services.training_request import TrainingRequest
 from loupe.app.settings import Settings
 from loupe.app.workspace import Workspace, open_workspace
+from loupe.storage.errors import NotFound
+from loupe.storage.repos.trainings import Point
 
 TEXT = "\n\n".join(
     f"The {animal} ran over hill number {n} and looked at the moon." for n in range(20) for animal in ("fox", "owl")
@@ -119,6 +123,39 @@ async def test_a_training_goes_on_after_a_restart_without_gap_or_double(make_set
         assert record.state == "done", record.error_message
         steps = [point.step for point in await workspace.store.trainings.points(id)]
         assert steps == list(range(1, 401))
+
+
+async def test_a_retry_goes_on_from_the_newest_checkpoint_that_is_whole(
+    api: httpx.AsyncClient, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_space(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    rows = await token_rows(api, workspace)
+    with monkeypatch.context() as full_disk:
+        full_disk.setattr(training_job, "write_sae", no_space)
+        id = (await api.post("/api/v1/trainings", json={"tokenisation": rows, **SMALL})).json()["data"]["job_id"]
+        assert (await workspace.jobs.wait(id)).state == "failed"
+    before = [await workspace.store.trainings.points(id, kind=kind) for kind in ("measures", "evaluation")]
+    last, damaged, _ = await workspace.store.trainings.checkpoints(id)
+    await workspace.trainings.delete_checkpoint(last.id)
+    for file in workspace.store.artefacts.open(damaged.artefact_id).folder.glob("*.safetensors"):
+        file.write_bytes(b"torn")
+    again = (await api.post(f"/api/v1/jobs/{id}/retry")).json()["data"]["id"]
+    assert (await workspace.jobs.wait(again)).state == "done"
+    said = [line.message for line in await workspace.jobs.logs(again)]
+    assert f"retry of {id}: going on from its checkpoint of step 4" in said
+    after = [await workspace.store.trainings.points(again, kind=kind) for kind in ("measures", "evaluation")]
+    assert [unclocked(each) for each in after[0]] == [unclocked(each) for each in before[0]]
+    assert [each.step for each in after[1]] == [6, 12] and after[1][0] == before[1][0]
+    with pytest.raises(NotFound):
+        await workspace.trainings.start(TrainingRequest(tokenisation=rows, retry_of="nobody"))
+
+
+def unclocked(point: Point) -> tuple[int, dict[str, Any]]:
+    """A point without what depends on clock and machine."""
+    own = ("at", "tokens_per_s", "memory")
+    return point.step, {key: value for key, value in point.measured.items() if key not in own}
 
 
 @pytest.mark.parametrize(

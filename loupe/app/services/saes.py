@@ -24,7 +24,7 @@ from loupe.app.services.engine import Engine
 from loupe.app.services.jobs import Jobs, Kind
 from loupe.app.services.live_job import LiveJob
 from loupe.app.services.models import Models
-from loupe.app.services.training_work import open_token_rows
+from loupe.app.services.training_job import open_token_rows
 from loupe.engine.errors import WidthMismatch
 from loupe.storage.artefacts import Artefact
 from loupe.storage.repos.jobs import NewJob

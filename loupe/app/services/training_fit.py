@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from loupe.app.services.training_job import new_stream, open_token_rows, split_rows
 from loupe.app.services.training_request import TrainingRequest
-from loupe.app.services.training_work import new_stream, open_token_rows, split_rows
 
 if TYPE_CHECKING:
     from loupe.engine.context import JobContext

@@ -90,6 +90,7 @@ class TrainingRequest(Recipe):
     tokenisation: str = Field(description="Token rows to read.")
     fork_of: str | None = Field(default=None, description="Training whose checkpoint this one begins from.")
     from_checkpoint: str | None = Field(default=None, description="Checkpoint to begin from.")
+    retry_of: str | None = Field(default=None, description="Training that ended too early and is gone on with.")
 
     @property
     def title(self) -> str:

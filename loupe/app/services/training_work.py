@@ -5,14 +5,15 @@ goes on from: so the curves have no gap and no double after any crash.
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from loupe.app.services.live_job import CHECKPOINT_WAIT_S, LiveJob
-from loupe.app.services.trained_saes import load_checkpoint, new_sae, read_state, write_sae
+from loupe.app.services.trained_saes import load_checkpoint, new_sae, read_state
+from loupe.app.services.training_job import new_job, open_token_rows, split_rows, watched_texts
 from loupe.app.services.training_request import TrainingRequest
 from loupe.engine.errors import CorruptFile, LoupeError
 from loupe.storage.errors import CorruptArtefact, StorageError
@@ -25,10 +26,8 @@ if TYPE_CHECKING:
     from loupe.engine.jobs import Event
     from loupe.engine.models.language_model import LanguageModel
     from loupe.engine.sae.checkpoint import TrainingState
-    from loupe.engine.sae.plan import SAERun, TrainingPlan
-    from loupe.engine.sae.sae import SAE
-    from loupe.engine.sae.stream import ActivationStream
-    from loupe.engine.sae.trainer import TrainedSAE, TrainingJob, TrainingResult, WatchedText
+    from loupe.engine.sae.plan import TrainingPlan
+    from loupe.engine.sae.trainer import TrainedSAE, TrainingJob, TrainingResult
 
 FLUSH_S = 1.0
 
@@ -56,7 +55,7 @@ class TrainingWork:
         """Train to the end, and keep the SAEs. Raises what ends it."""
         rows = await self._rows()
         plan = self.request.plan(lm.d_model, lm.n_layers)
-        state = await self._state(plan)
+        state = await self._state()
         plan = _named_as(plan, state)
         await self.store.trainings.rewind(self.id, state.step if state else -1)
         held_out, training_rows = split_rows(rows, self.request)
@@ -84,18 +83,17 @@ class TrainingWork:
         folder = self.store.artefacts.open(record.artefact_id).folder
         return await asyncio.to_thread(open_token_rows, folder)
 
-    async def _state(self, plan: "TrainingPlan") -> "TrainingState | None":
-        """The newest checkpoint that can be read, of this training or of the one it is forked from."""
-        refused: list[str] = []
-        for checkpoint in await self.store.trainings.checkpoints(self.id):
-            try:
-                artefact = self.store.artefacts.open(checkpoint.artefact_id)
-                state = await asyncio.to_thread(read_state, artefact.folder)
-            except (CorruptArtefact, CorruptFile) as error:
-                refused.append(str(error))
-                self.live.say(f"the checkpoint of step {checkpoint.step} is damaged; the one before is used", "warning")
-                continue
+    async def _state(self) -> "TrainingState | None":
+        """The newest checkpoint that can be read: of this training, of the one it retries, or the one it forks.
+
+        Raises CorruptFile where this training or the fork has none that is whole; a retry then begins anew.
+        """
+        if state := await self._newest_whole(self.id):
             self.live.say(f"going on from the checkpoint of step {state.step}")
+            return state
+        if await self.store.trainings.checkpoints(self.id):
+            raise CorruptFile("None of the checkpoints can be read.")
+        if state := await self._retried():
             return state
         if self.request.from_checkpoint:
             origin = await self.store.trainings.checkpoint(self.request.from_checkpoint)
@@ -103,8 +101,32 @@ class TrainingWork:
             state = await asyncio.to_thread(read_state, folder)
             self.live.say(f"forked from step {state.step} of {origin.job_id}")
             return state
-        if refused:
-            raise CorruptFile(f"None of the {len(refused)} checkpoints can be read: {refused[0]}")
+        return None
+
+    async def _retried(self) -> "TrainingState | None":
+        """What the training that this one retries had reached, or the one which that one retried; its curves too."""
+        origin = self.request.retry_of
+        while origin is not None:
+            if state := await self._newest_whole(origin):
+                self.live.say(f"retry of {origin}: going on from its checkpoint of step {state.step}")
+                for kind in ("measures", "evaluation"):
+                    points = await self.store.trainings.points(origin, kind=kind)
+                    await self.store.trainings.add_points(self.id, [each for each in points if each.step <= state.step])
+                return state
+            origin = (await self.store.jobs.get(origin)).request.get("retry_of")
+        if self.request.retry_of:
+            self.live.say(
+                f"retry of {self.request.retry_of}: it left no checkpoint that can be read, so from the start"
+            )
+        return None
+
+    async def _newest_whole(self, job_id: str) -> "TrainingState | None":
+        for checkpoint in await self.store.trainings.checkpoints(job_id):
+            try:
+                artefact = self.store.artefacts.open(checkpoint.artefact_id)
+                return await asyncio.to_thread(read_state, artefact.folder)
+            except (CorruptArtefact, CorruptFile):
+                self.live.say(f"the checkpoint of step {checkpoint.step} is damaged; the one before is used", "warning")
         return None
 
     # Events, on the device thread.
@@ -115,7 +137,7 @@ class TrainingWork:
 
         item = getattr(event, "item", None)
         if isinstance(item, Measures):
-            measured = item.to_dict()
+            measured = item.to_dict() | {"at": round(time.time(), 2)}
             self.latest[item.name] = measured
             self._points.append(Point(item.name, "measures", item.step, measured))
         elif isinstance(item, Evaluation):
@@ -202,82 +224,3 @@ def _named_as(plan: "TrainingPlan", state: "TrainingState | None") -> "TrainingP
         return plan
     runs = tuple(replace(run, name=old.name) for run, old in zip(plan.runs, state.plan.runs, strict=True))
     return replace(plan, runs=runs)
-
-
-# In a thread or on the device: what needs the engine.
-
-
-def open_token_rows(folder: Path) -> "TokenRows":
-    """Token rows of a tokenisation's folder."""
-    from loupe.engine.data.tokenising import open_rows
-
-    return open_rows(folder)
-
-
-def split_rows(rows: "TokenRows", request: TrainingRequest) -> tuple["TokenRows", "TokenRows"]:
-    """Held-out rows (the first ones), and those to train on. Raises BadOption when there are too few."""
-    from loupe.engine.errors import BadOption
-
-    if len(rows) < 2:
-        raise BadOption(f"A training needs two rows of tokens, one of them held out; there is {len(rows)}.")
-    count = min(len(rows) - 1, max(1, round(len(rows) * request.held_out)))
-    return rows.part(0, min(count, request.evaluation_rows)), rows.part(count, len(rows))
-
-
-def new_stream(
-    lm: "LanguageModel", rows: "TokenRows", plan: "TrainingPlan", request: TrainingRequest, buffer_rows: int
-) -> "ActivationStream":
-    """The activations a training reads. Raises BadOption, BadInput."""
-    from loupe.engine.sae.stream import ActivationStream, Drop
-
-    drop = Drop(special=request.drop_special, first=request.drop_first, norm_factor=request.drop_outliers)
-    return ActivationStream(lm, rows, plan.points, seed=plan.training.seed, buffer_rows=buffer_rows, drop=drop)
-
-
-def new_job(
-    lm: "LanguageModel",
-    rows: "TokenRows",
-    held_out: "TokenRows",
-    plan: "TrainingPlan",
-    request: TrainingRequest,
-    state: "TrainingState | None",
-    watched: "tuple[WatchedText, ...]",
-    name: str,
-) -> "TrainingJob":
-    """The device job, from its beginning or from a checkpoint."""
-    from loupe.engine.sae.evaluation import evaluate
-    from loupe.engine.sae.stream import Drop
-    from loupe.engine.sae.trainer import TrainingJob
-
-    drop = Drop(special=request.drop_special, first=request.drop_first, norm_factor=request.drop_outliers)
-
-    def judged(run: "SAERun", sae: "SAE"):
-        return evaluate(lm, sae, run.reads, held_out, writes=run.writes, drop=drop)
-
-    def exported(folder: Path, run: "SAERun", sae: "SAE", card: Any) -> None:
-        write_sae(folder, lm, request, plan, run, sae, card.to_dict() if card is not None else None)
-
-    stream = new_stream(lm, rows, plan, request, request.buffer_rows)
-    options = {"watched": watched, "evaluate": judged, "export": exported, "name": name}
-    if state is None:
-        return TrainingJob(plan, stream, **options)
-    return TrainingJob.resumed(state, stream, plan=plan, **options)
-
-
-def watched_texts(lm: "LanguageModel", texts: tuple[str, ...], plan: "TrainingPlan") -> "tuple[WatchedText, ...]":
-    """Tokens and activations of short texts at all hook points of a plan; on the device."""
-    import torch
-
-    from loupe.engine.models.hooks import capture
-    from loupe.engine.models.tokens import display_tokens, encode_text
-    from loupe.engine.sae.trainer import WatchedText
-
-    found, tokenizer = [], lm.tokenizer
-    assert tokenizer is not None, "models of the catalogue have a tokenizer"
-    for text in texts:
-        ids = encode_text(tokenizer, text)[:64]
-        with torch.no_grad(), capture(lm, list(plan.points)) as store:
-            lm.model(input_ids=torch.tensor([ids], device=lm.device), use_cache=False)
-        tokens = tuple(view.text for view in display_tokens(tokenizer, ids))
-        found.append(WatchedText(tokens, {point: store[point][0].float() for point in plan.points}))
-    return tuple(found)

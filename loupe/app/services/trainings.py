@@ -57,7 +57,7 @@ class Trainings:
         self._working: dict[str, TrainingWork] = {}
         self._device_turn = asyncio.Lock()
         self._loading = asyncio.Lock()
-        jobs.register(Kind("training", self._work, pausable=True, restarts=True))
+        jobs.register(Kind("training", self._work, pausable=True, restarts=True, again=self._again))
 
     async def start(self, request: TrainingRequest, *, author: str = "") -> LiveJob:
         """Accept a training. Raises NotFound, BadOption, LayerOutOfRange, WidthMismatch before anything is kept."""
@@ -188,6 +188,11 @@ class Trainings:
 
     # The work.
 
+    async def _again(self, job: JobRecord, author: str) -> str:
+        """A training that failed or was cancelled, as another one that goes on from its newest good checkpoint."""
+        request = TrainingRequest.model_validate(job.request)
+        return (await self.start(request.model_copy(update={"retry_of": job.id}), author=author)).id
+
     async def _work(self, live: LiveJob) -> dict[str, Any]:
         live.note("waiting for another training")
         async with self._device_turn:
@@ -215,6 +220,8 @@ class Trainings:
 
     async def _checked(self, request: TrainingRequest) -> "TrainingPlan":
         """The plan, held to the model and the rows. Raises NotFound, BadOption, LayerOutOfRange, WidthMismatch."""
+        for origin in filter(None, (request.fork_of, request.retry_of)):
+            await self._record(origin)
         entry = self.catalogue.get(request.model)
         rows = await self.store.datasets.tokenisation(request.tokenisation)
         if rows.model != request.model:
