@@ -30,7 +30,8 @@ from loupe.storage.repos.jobs import NewJob
 from loupe.storage.store import Store
 
 if TYPE_CHECKING:
-    from loupe.engine.lens.fitting import FitLens, LensRecipe
+    from loupe.engine.lens.fitting import FitLens
+    from loupe.engine.lens.recipe import LensRecipe
     from loupe.engine.models.language_model import LanguageModel
     from loupe.engine.models.lens import TunedLens
 
@@ -239,7 +240,7 @@ def _found(folder: Path, id: str, model: str, source: str, **more: Any) -> Lens 
 
 
 def _recipe(options: dict[str, Any]) -> "LensRecipe":
-    from loupe.engine.lens.fitting import LensRecipe
+    from loupe.engine.lens.recipe import LensRecipe
 
     return LensRecipe.from_dict(options)
 

@@ -17,7 +17,7 @@ over tokens. Nothing else is trained, and no label is needed. Choices:
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -26,61 +26,17 @@ from torch import Tensor
 
 from loupe.engine.context import ArtefactWriter, JobContext
 from loupe.engine.data.rows import TokenRows
-from loupe.engine.errors import BadOption, LayerOutOfRange
+from loupe.engine.errors import BadOption
 from loupe.engine.jobs import Checkpoint, Priority, Progress, Steps
 from loupe.engine.lens.files import FitState, write_lens, write_state
+from loupe.engine.lens.judging import LensScore, judge, log_probabilities, rows_at_once
+from loupe.engine.lens.recipe import LensRecipe
 from loupe.engine.models.hooks import HookPoint
 from loupe.engine.models.language_model import LanguageModel
 from loupe.engine.models.lens import TunedLens
-from loupe.engine.sae.options import check, from_dict, option, to_dict
-from loupe.engine.sae.stream import ActivationStream, RowStream
+from loupe.engine.sae.stream import ActivationStream
 
-LOGIT_ELEMENTS = 1 << 21  # numbers in one table of logits; a handful of such tables exist at a time
 BETAS, EPSILON = (0.9, 0.99), 1e-8
-
-
-@dataclass(frozen=True, slots=True)
-class LensRecipe:
-    """How a tuned lens is fitted. Raises BadOption."""
-
-    layers: tuple[int, ...] | None = option(None, "Blocks to fit; unset: all but the last.", low=0)
-    steps: int = option(500, "Updates.", low=1, high=1_000_000)
-    batch_rows: int = option(1024, "Tokens of an update.", low=1, high=1 << 20)
-    lr: float = option(
-        0.8, "Largest change of an activation that one update makes, as a share of it.", above=0, high=10
-    )
-    warmup: int = option(20, "Updates until the full rate; then it falls to zero in a straight line.", low=0)
-    buffer_rows: int = option(16_384, "Tokens shuffled together.", low=64, high=1 << 22)
-    log_interval: int = option(10, "Updates between two points of the curves.", low=1)
-    checkpoint_interval: int = option(200, "Updates between two checkpoints; 0 for none.", low=0)
-    seed: int = option(0, "Seed of the order in which tokens are read.", low=0)
-
-    def __post_init__(self) -> None:
-        check(self)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, as JSON keeps them."""
-        return to_dict(self)
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> LensRecipe:
-        """The reverse of `to_dict`. Raises BadOption."""
-        layers = values.get("layers")
-        if isinstance(layers, list | tuple) and not all(type(layer) is int for layer in layers):
-            raise BadOption(f"layers must be numbers of blocks, got {list(layers)}.")
-        return from_dict(cls, values)
-
-    def settled(self, n_layers: int) -> LensRecipe:
-        """With the blocks that unset means for a model of so many. Raises LayerOutOfRange, BadOption."""
-        layers = tuple(range(n_layers - 1)) if self.layers is None else tuple(sorted(set(self.layers)))
-        if not layers:
-            raise BadOption("There is no block to fit: a model of one block needs no lens.")
-        if layers[-1] >= n_layers - 1:
-            raise LayerOutOfRange(
-                f"Block {layers[-1]} cannot be fitted: lenses are for blocks 0 to {n_layers - 2} of this model; "
-                "the logit lens of the last block is the model's prediction already."
-            )
-        return replace(self, layers=layers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,23 +45,6 @@ class LensPoint:
 
     step: int
     kl: Mapping[int, float]
-
-
-@dataclass(frozen=True, slots=True)
-class LensScore:
-    """One block on held-out tokens, beside the logit lens there. `kl` in nats per token; `agrees` is how often the most
-    probable token is the model's own."""
-
-    layer: int
-    tokens: int
-    kl: float
-    kl_logit_lens: float
-    agrees: float
-    agrees_logit_lens: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,10 +125,11 @@ class FitLens:
             fit.take_scale(rows[HookPoint(layer)])
         losses = dict.fromkeys(self.layers, 0.0)
         gradients = {layer: [torch.zeros_like(fit.weight), torch.zeros_like(fit.bias)] for layer, fit in self._of()}
-        for start in range(0, len(last), self._rows_at_once):
-            part = slice(start, start + self._rows_at_once)
+        at_once = rows_at_once(self.lm)
+        for start in range(0, len(last), at_once):
+            part = slice(start, start + at_once)
             with torch.no_grad():
-                target = _log_probabilities(self.lm, last[part])
+                target = log_probabilities(self.lm, last[part])
             for layer, fit in self._of():
                 loss, grads = _loss_and_gradients(self.lm, fit, rows[HookPoint(layer)][part], target)
                 losses[layer] += loss / len(last)
@@ -202,10 +142,6 @@ class FitLens:
 
     def _of(self) -> list[tuple[int, _Fit]]:
         return list(self._fits.items())
-
-    @property
-    def _rows_at_once(self) -> int:
-        return max(1, LOGIT_ELEMENTS // self.lm.vocab_size)
 
     def _rate(self) -> float:
         recipe = self.recipe
@@ -311,41 +247,6 @@ def _loss_and_gradients(
     with torch.enable_grad():
         weight, bias = fit.weight.clone().requires_grad_(), fit.bias.clone().requires_grad_()
         corrected = hidden + hidden @ weight.T + bias * fit.scale
-        read = _log_probabilities(lm, corrected)
+        read = log_probabilities(lm, corrected)
         loss = (target.exp() * (target - read)).sum()
         return float(loss.detach()), torch.autograd.grad(loss, (weight, bias))
-
-
-def _log_probabilities(lm: LanguageModel, hidden: Float[Tensor, "rows d"]) -> Float[Tensor, "rows vocab"]:
-    return lm.unembed(hidden.to(lm.torch_dtype)).float().log_softmax(-1)
-
-
-def judge(lm: LanguageModel, lens: TunedLens, stream: RowStream) -> Generator[None, None, tuple[LensScore, ...]]:
-    """Every block of a lens on all tokens of a held-out stream (one epoch of it); yields between pieces."""
-    assert isinstance(stream, ActivationStream)
-    at_once = max(1, LOGIT_ELEMENTS // lm.vocab_size)
-    sums = {layer: torch.zeros(4, dtype=torch.float64) for layer in lens.layers}
-    tokens = 0
-    while True:
-        rows = yield from stream.next_part(at_once)
-        last = rows[stream.points[-1]]
-        tokens += len(last)
-        for layer in lens.layers:
-            sums[layer] += _compared(lm, lens, layer, rows[HookPoint(layer)], last)
-            yield
-        if stream.at_epoch_end:
-            break
-    return tuple(
-        LensScore(layer, tokens, *(value / tokens for value in total.tolist())) for layer, total in sums.items()
-    )
-
-
-@torch.no_grad()
-def _compared(lm: LanguageModel, lens: TunedLens, layer: int, hidden: Tensor, last: Tensor) -> Tensor:
-    target = _log_probabilities(lm, last)
-    kls, agreements = [], []
-    for seen in (lens.correct(hidden, layer), hidden):
-        read = _log_probabilities(lm, seen)
-        kls.append((target.exp() * (target - read)).sum().double())
-        agreements.append((read.argmax(-1) == target.argmax(-1)).sum().double())
-    return torch.stack([*kls, *agreements]).cpu()

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from loupe.engine.allocator import keep_freed_memory
-from loupe.engine.lens.fitting import LensRecipe
+from loupe.engine.lens.recipe import LensRecipe
 from loupe.engine.nla.training.improvement import ImprovementRecipe
 from loupe.engine.nla.training.reconstructor import ReconstructorRecipe
 from loupe.engine.nla.training.spelling import SpellingRecipe

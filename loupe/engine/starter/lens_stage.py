@@ -11,7 +11,8 @@ import torch
 from loupe.engine.context import JobContext
 from loupe.engine.jobs import Progress
 from loupe.engine.lens.files import write_lens
-from loupe.engine.lens.fitting import FitLens, LensPoint, LensRecipe
+from loupe.engine.lens.fitting import FitLens, LensPoint
+from loupe.engine.lens.recipe import LensRecipe
 from loupe.engine.models.loading import load_model
 from loupe.engine.starter.corpus import HELD_OUT_SEED, plain_rows
 from loupe.engine.starter.stages import StageProgress, Workshop

@@ -14,7 +14,8 @@ from loupe.engine.data.rows import TokenRows, token_rows
 from loupe.engine.errors import BadOption, CorruptFile, LayerOutOfRange, OutOfDeviceMemory
 from loupe.engine.jobs import Checkpoint, Progress
 from loupe.engine.lens.files import FIT_FILE, FitState, read_state, write_lens
-from loupe.engine.lens.fitting import FitLens, LensPoint, LensRecipe
+from loupe.engine.lens.fitting import FitLens, LensPoint
+from loupe.engine.lens.recipe import LensRecipe
 from loupe.engine.memory import DeviceMemory, MemoryBudget
 from loupe.engine.models.hooks import HookPoint, intervene
 from loupe.engine.models.lens import TunedLens, lens_card
@@ -127,7 +128,7 @@ def test_what_is_scored_is_the_lens_as_it_is_kept() -> None:
 
 def test_tiles_of_any_size_give_the_same_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = run_here(fit())
-    monkeypatch.setattr("loupe.engine.lens.fitting.LOGIT_ELEMENTS", 7 * 96)
+    monkeypatch.setattr("loupe.engine.lens.judging.LOGIT_ELEMENTS", 7 * 96)
     tiled = run_here(fit())
     for layer in whole.lens.layers:
         torch.testing.assert_close(tiled.lens.weights[layer], whole.lens.weights[layer], atol=1e-4, rtol=1e-3)
