@@ -37,6 +37,11 @@ def test_only_the_possible_levers_are_offered() -> None:
     assert 'data-act="retry"' in ended and 'data-act="cancel"' not in ended
 
 
+def test_a_list_without_jobs_and_a_search_without_a_hit_say_so_in_other_words() -> None:
+    nothing: Page[dict[str, Any]] = Page((), 0, 1, 20)
+    assert "No job yet" in table_html(nothing) and "No job fits" in table_html(nothing, is_filtered=True)
+
+
 def test_a_total_that_is_not_known_draws_no_bar() -> None:
     assert "<progress" not in drawn() and "<progress" in drawn(total=7, seconds_left=12.0)
     assert "12 s left" in drawn(total=7, seconds_left=12.0)

@@ -59,6 +59,13 @@ def test_a_pair_is_made_loaded_and_made_the_default(visit: Callable[..., Visitor
     first = page.locator("[data-testid=entry-pairs][data-id=starter]")
     first.get_by_role("button", name="Make default Starter").click()
     expect(first).to_contain_text("default")
+    row.get_by_role("link", name="Second pair").click()
+    page.get_by_test_id("unload").click()
+    page.get_by_test_id("load-device").click()
+    page.get_by_role("option", name="cpu", exact=True).click()
+    page.get_by_test_id("load").click()
+    expect(page.get_by_test_id("library-said")).to_contain_text("load done")
+    expect(page.get_by_test_id("unload")).to_be_visible()
 
 
 def test_a_group_file_is_read_and_what_is_deleted_comes_back(visit: Callable[..., Visitor], tmp_path: Path) -> None:

@@ -24,6 +24,8 @@ ACT = """(e) => {
 }"""
 LEVERS = {"pause": "Pause", "resume": "Resume", "cancel": "Cancel", "retry": "Retry"}
 
+NO_JOB = "No job yet. Analyses, loads, downloads, trainings and backups are listed here as soon as they are asked for."
+
 
 class JobsPanel:
     """The table of one open page: which page of it is shown, in which state, and what is searched for."""
@@ -61,7 +63,7 @@ class JobsPanel:
         found = await self.workspace.jobs.list(
             page=self.page, limit=LIMIT, search=self.search, state=self.state or None
         )
-        drawn = table_html(found)
+        drawn = table_html(found, is_filtered=bool(self.search or self.state))
         if drawn != self._shown:
             self._shown = drawn
             self.table.set_content(drawn)
@@ -134,12 +136,11 @@ async def _meant(question: str) -> bool:
     return bool(answer)
 
 
-def table_html(found: Page[dict[str, Any]]) -> str:
+def table_html(found: Page[dict[str, Any]], *, is_filtered: bool = False) -> str:
     """The jobs as one table."""
     if not found.items:
-        return (
-            '<p class="body soft" data-testid="jobs-empty">There is no such job. Whatever you start appears here.</p>'
-        )
+        said = "No job fits. Fewer words or another state find more." if is_filtered else NO_JOB
+        return f'<p class="body soft" data-testid="jobs-empty">{said}</p>'
     heads = "".join(f"<th>{name}</th>" for name in ("Job", "State", "Progress", "Priority", "By", ""))
     rows = "".join(_row(job) for job in found.items)
     return f'<table class="history" data-testid="jobs"><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>'

@@ -56,7 +56,7 @@ def _device_html(held: dict[str, Any], glance: dict[str, Any]) -> str:
     doing = f"runs {html.escape(glance['running'])}" if "running" in glance else "is idle"
     limit = f"{size_text(held['memory_limit_bytes'])} may be filled"
     rows = [(html.escape(owner), size_text(bytes_)) for owner, bytes_ in held["holdings"].items()]
-    table = _table(("Holder of device memory", "Bytes"), rows) if rows else '<p class="soft">No model is loaded.</p>'
+    table = _table(("Held in device memory", "Size"), rows) if rows else '<p class="soft">No model is loaded.</p>'
     return (
         f'<p data-testid="device"><b>{html.escape(glance["device"])}</b> {doing}; {glance["waiting"]} wait, '
         f"{glance['paused']} paused; {limit}.</p>{table}"
@@ -113,7 +113,7 @@ def slices_html(stats: Any) -> str:
 def disk_html(sizes: dict[str, int], free: int) -> str:
     """What lies in the data directory."""
     rows = [(html.escape(name), size_text(count)) for name, count in sizes.items()]
-    return _table(("What", "Bytes"), [*rows, ("free on the disk", size_text(free))])
+    return _table(("What", "Size"), [*rows, ("free on the disk", size_text(free))])
 
 
 def settings_html(rows: Iterable[dict[str, Any]]) -> str:
