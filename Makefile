@@ -9,7 +9,7 @@ LOUPE  := $(VENV)/bin/loupe
 JOBS   ?= 2
 ROOT   := $(if $(filter 0,$(shell id -u)),,sudo -n )
 
-.PHONY: run install test lint bench browser docs pictures lock clean
+.PHONY: run install test coverage lint bench browser docs pictures lock clean
 
 run: $(VENV)/installed
 	$(LOUPE) serve
@@ -36,6 +36,11 @@ browser: $(VENV)/installed
 test: $(VENV)/installed browser
 	OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(PY) -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
+# How much of the engine and of storage their own tests run; ends with the table of what is not run.
+coverage: $(VENV)/installed
+	OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(PY) -m pytest tests/engine tests/storage -n $(JOBS) --dist loadfile \
+	  --cov --cov-report=term:skip-covered $(ARGS)
+
 lint: $(VENV)/installed
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
@@ -60,4 +65,4 @@ lock: $(VENV)/bin/python
 	print("\n".join(f"{n}=={v}" for n, v in sorted(rows.items()) if not n.startswith(skip)))' > requirements.lock
 
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .coverage htmlcov
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .coverage* htmlcov
