@@ -272,6 +272,15 @@ def test_one_token_is_enough_and_leaves_fve_absent(loaded):
     assert result.positions[0].cosine is not None
 
 
+def test_tokens_that_are_parts_of_a_character_are_explained_like_any_other(loaded):
+    ids = tuple(loaded[0].tokenizer.encode("a 狐", add_special_tokens=False))
+    for token_ids in (ids, ids[:-1]):  # whole, and broken off inside the character
+        result = analyse(loaded, text=None, token_ids=token_ids, kl=False, salience="none")
+        assert [row.token_id for row in result.positions] == list(token_ids)
+        assert any(row.token.startswith("<0x") for row in result.positions)
+        assert json.loads(json.dumps(result.to_json(), ensure_ascii=False).encode()) == result.to_json()
+
+
 def test_a_chat_marks_its_template(loaded):
     messages = ({"role": "user", "content": "the quick fox"},)
     result = analyse(loaded, text=None, messages=messages, salience="none", kl=False)
