@@ -6,6 +6,7 @@ last commit and wait for nobody.
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,7 +17,9 @@ from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_asyn
 
 from loupe.storage.complaints import understood
 from loupe.storage.connection import BUSY_TIMEOUT_S, connect, patient, prepare
-from loupe.storage.errors import StoreFull
+from loupe.storage.errors import StoreBusy, StoreFailed, StoreFull
+
+log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
@@ -72,10 +75,12 @@ class Database:
             return await work(session)
 
     async def close(self) -> None:
-        """Let SQLite tidy its statistics and its log, and close every connection."""
+        """Let SQLite tidy its statistics and its log, unless another writer or the disk forbids it; close all."""
         try:
             async with self.write() as session:
                 await session.execute(text("PRAGMA optimize"))
+        except (StoreBusy, StoreFull, StoreFailed) as error:  # nothing is lost: the next close tidies
+            log.info("the database was closed untidied: %s", error)
         finally:
             await self._engine.dispose()
 

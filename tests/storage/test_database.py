@@ -1,6 +1,7 @@
 """Transactions: whole, one writer at a time, and readable when they fail."""
 
 import asyncio
+import logging
 import sqlite3
 from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta, timezone
@@ -206,6 +207,14 @@ async def test_commits_reach_the_disk_before_they_are_reported(database):
             await session.scalar(text(f"PRAGMA {name}")) for name in ("journal_mode", "synchronous", "foreign_keys")
         ]
     assert settings == ["wal", 2, 1]  # 2 is FULL
+
+
+async def test_closing_beside_a_writer_of_another_process_is_no_failure(database, caplog):
+    hasty = Database(database.path, busy_timeout_s=0.02)
+    with closing(sqlite3.connect(database.path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        await hasty.close()
+    assert [record.levelname for record in caplog.records if record.levelno > logging.INFO] == []
 
 
 async def test_closing_leaves_one_file(data_dir, database):
