@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from loupe.app.api.application import build_api
 from tests.app.conftest import GOLDEN
 
 ROOT = Path(__file__).parents[2]
@@ -48,10 +49,27 @@ def test_the_readme_opens_with_one_sentence_one_picture_and_two_commands() -> No
     assert sentence.count(".") == 1 and picture.startswith("![") and commands.count("make ") == 2
 
 
-def test_every_command_of_the_guide_exists() -> None:
+def test_every_command_in_the_documents_exists_with_its_options() -> None:
+    from typer.main import get_command
+
     from loupe.app.cli.main import app
 
-    names = {command.name for command in app.registered_commands} | {group.name for group in app.registered_groups}
     for document in DOCUMENTS:
-        for verb in re.findall(r"(?:^|`)loupe ([a-z]+)", document.read_text(), re.MULTILINE):
-            assert verb in names, f"{document.name}: loupe {verb}"
+        shell = "\n".join(re.findall(r"```sh\n(.*?)```", document.read_text(), re.DOTALL))
+        for line in re.findall(r"^loupe .*|`loupe [^`]*`", shell + "\n" + document.read_text(), re.MULTILINE):
+            words, command = line.strip("`").partition("#")[0].split()[1:], get_command(app)
+            while words and words[0].islower() and (under := getattr(command, "commands", None)):
+                assert words[0] in under, f"{document.name}: {line}"
+                command = under[words.pop(0)]
+            known = {option for each in command.params for option in each.opts + each.secondary_opts}
+            unknown = {word for word in words if word.startswith("--")} - known - {"--help"}
+            assert not unknown, f"{document.name}: {line}"
+
+
+def test_the_page_about_rest_names_every_noun_and_every_kind_of_job() -> None:
+    page = (ROOT / "docs/api.md").read_text()
+    nouns = {path.split("/")[3] for path in build_api().openapi()["paths"] if path.startswith("/api/v1/")}
+    assert not {noun for noun in nouns if f"/{noun}" not in page}
+    services = "\n".join(path.read_text() for path in (ROOT / "loupe/app/services").glob("*.py"))
+    kinds = set(re.findall(r"jobs\.register\((?:Job)?Kind\(\"(\w+)\"", services)) | {"analysis", "generation"}
+    assert len(kinds) > 8 and not {kind for kind in kinds if f"`{kind}`" not in page}
