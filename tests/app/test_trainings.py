@@ -100,6 +100,32 @@ async def test_the_saes_of_a_checkpoint_come_into_the_library_once_with_the_card
     assert {"cfg.json", "sae_weights.safetensors"} <= {each.name for each in folder.iterdir()}
 
 
+async def test_an_sae_is_in_the_library_from_the_first_checkpoint_and_stays_one_entry_that_follows(
+    api: httpx.AsyncClient, workspace: Workspace
+) -> None:
+    rows = await token_rows(api, workspace)
+    long = {**SMALL, "training": {**SMALL["training"], "steps": 100_000, "checkpoint_interval": 5}}
+    id = (await api.post("/api/v1/trainings", json={"tokenisation": rows, **long})).json()["data"]["job_id"]
+    events = workspace.events.follow(0, frozenset({"job", "training"}), 1)
+    while not (found := (await workspace.store.saes.list(job_id=id)).items):
+        await anext(events)
+    await workspace.saes.rename(found[0].id, "mine")
+    checkpoint = (await workspace.store.trainings.checkpoints(id))[0]
+    while (await workspace.store.saes.get(found[0].id)).step == found[0].step:
+        await anext(events)
+    (pinned,) = await workspace.trainings.load_checkpoint(checkpoint.id)
+    assert pinned.id != found[0].id and pinned.step == checkpoint.step
+    workspace.trainings.stop(id)
+    record = await workspace.jobs.wait(id)
+    own = await workspace.store.saes.get(found[0].id)
+    assert (own.name, own.step) == ("mine", record.done) and own.card is not None
+    assert (await workspace.store.saes.list(job_id=id)).total == 2
+    known = {row.artefact_id for row in (await workspace.store.saes.list(job_id=id)).items}
+    saved = {row.artefact_id for row in await workspace.store.trainings.checkpoints(id)}
+    assert known | saved <= set(workspace.store.artefacts.ids())
+    assert len([each for each in workspace.store.artefacts.ids() if each not in known | saved]) == 2  # text and rows
+
+
 async def test_a_fit_check_measures_without_keeping_anything(api: httpx.AsyncClient, workspace: Workspace) -> None:
     rows = await token_rows(api, workspace)
     fit = (await api.post("/api/v1/trainings/fit", json={"tokenisation": rows, **SMALL})).json()["data"]

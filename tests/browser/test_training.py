@@ -55,5 +55,5 @@ def test_a_pasted_text_becomes_a_training_that_is_paused_resumed_and_saved(visit
     expect(page.get_by_test_id("checkpoint").first).to_be_visible()
     page.get_by_test_id("training-stop").click()
     expect(page.get_by_test_id("training-state")).to_have_text("done")
-    expect(page.get_by_test_id("training-sae")).to_have_count(2)  # as it was saved, and as it ended
+    expect(page.get_by_test_id("training-sae")).to_have_count(1)  # the entry of the checkpoint is now the finished SAE
     expect(page.get_by_test_id("training-sae").first).to_contain_text("24 latents")

@@ -100,7 +100,8 @@ def test_a_training_outlives_its_server_and_is_loaded_forked_overlaid_and_export
     page.wait_for_function(f"(step) => +document.querySelector('{STEP}').innerText.replace(/,/g, '') > step", arg=saved)
     page.get_by_test_id("training-stop").click()
     expect(page.get_by_test_id("training-state")).to_have_text("done")
-    page.get_by_test_id("checkpoint-load").first.click()
+    expect(page.get_by_test_id("training-sae")).to_have_count(2)  # one entry an SAE, from its first checkpoint on
+    page.get_by_test_id("checkpoint-load").last.click()
     expect(page.get_by_text(re.compile("In the Library as of step"))).to_be_visible()
     expect(page.get_by_test_id("training-sae")).to_have_count(4)
 

@@ -3,6 +3,7 @@
 from loupe.app.pages.library_entry import Entry, Said
 from loupe.app.pages.numbers import show
 from loupe.app.services.catalogue import STARTER
+from loupe.app.services.trained_saes import RUN
 from loupe.app.sizes import size_text
 from loupe.app.workspace import Workspace
 from loupe.storage.repos.saes import SaeRecord
@@ -14,7 +15,8 @@ SAE_COLUMNS = ("Architecture", "Hook point", "#Latents", "#L0", "#Explained vari
 async def sae_rows(workspace: Workspace) -> list[Entry]:
     """Every SAE, the latest first."""
     found = await workspace.store.saes.list(limit=MOST)
-    return [_entry(record) for record in found.items]
+    going_on = {live.id for live in workspace.jobs.live if live.record.kind == "training"}
+    return [_entry(record, follows=RUN in record.details and record.job_id in going_on) for record in found.items]
 
 
 async def act_on_sae(workspace: Workspace, act: str, id: str, author: str) -> Said | str:
@@ -44,12 +46,13 @@ def score_text(record: SaeRecord, name: str) -> str:
     return "–" if value is None else show(float(value))
 
 
-def _entry(record: SaeRecord) -> Entry:
+def _entry(record: SaeRecord, *, follows: bool) -> Entry:
     k = f" k {record.k}" if record.k is not None else ""
     return Entry(
         id=record.id,
         name=record.name,
         about=f"for {record.model}",
+        chips=(("in training", "It follows the newest checkpoint until the training ends."),) if follows else (),
         cells=(
             f"{record.architecture}{k}",
             hook_text(record),

@@ -121,7 +121,7 @@ def saes_html(saes: Iterable[SaeRecord]) -> str:
     """The SAEs a training left, with their held-out scores and the folder to take away."""
     rows = "".join(_sae(each) for each in saes)
     if not rows:
-        return '<p class="soft">They appear here when the training ends, or is stopped and kept.</p>'
+        return '<p class="soft">They are listed, here and in the Library, from the first checkpoint on.</p>'
     return f'<ul class="entries" data-testid="training-saes">{rows}</ul>'
 
 
@@ -137,12 +137,15 @@ def _sae(each: SaeRecord) -> str:
         if card.get(name) is not None
     )
     where = ", ".join(each.hook_points)
+    step = f"<span>as of step {each.step:,}</span>" if each.step is not None else ""
+    name = f'<a href="{link(f"/library/saes/{each.id}")}"><bdi>{html.escape(plain(each.name, 80))}</bdi></a>'
+    export = link(f"/api/v1/saes/{each.id}/export")
     return (
-        f'<li data-testid="training-sae" data-id="{each.id}"><div class="who"><b><bdi>'
-        f'{html.escape(plain(each.name, 80))}</bdi></b><span class="chip">{html.escape(each.architecture)}</span></div>'
-        f'<div class="acts"><a class="quiet-link" href="{link(f"/api/v1/saes/{each.id}/export")}" download '
-        f'data-testid="sae-export">Export as SAELens</a></div>'
-        f'<div class="facts"><span>{html.escape(where)}</span><span>{each.d_sae:,} latents</span>{scores}</div></li>'
+        f'<li data-testid="training-sae" data-id="{each.id}"><div class="who"><b>{name}</b>'
+        f'<span class="chip">{html.escape(each.architecture)}</span></div><div class="acts">'
+        f'<a class="quiet-link" href="{export}" download data-testid="sae-export">Export as SAELens</a></div>'
+        f'<div class="facts"><span>{html.escape(where)}</span><span>{each.d_sae:,} latents</span>{step}{scores}'
+        "</div></li>"
     )
 
 

@@ -10,11 +10,11 @@ import json
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from loupe.app.bridge import Bridge
 from loupe.app.errors import Conflict, Forbidden, NotFound
@@ -27,6 +27,7 @@ from loupe.app.services.models import Models
 from loupe.app.services.training_job import open_token_rows
 from loupe.engine.errors import WidthMismatch
 from loupe.storage.artefacts import Artefact
+from loupe.storage.errors import StorageError
 from loupe.storage.repos.jobs import NewJob
 from loupe.storage.repos.saes import NewSae, SaeRecord
 from loupe.storage.store import Store
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from loupe.engine.sae.formats import LoadedSAE
 
 EVALUATED_ROWS = 256
+T = TypeVar("T")
 
 
 class Saes:
@@ -131,10 +133,12 @@ class Saes:
 
     async def zipped(self, id: str) -> tuple[str, bytes]:
         """The SAELens folder as one zip file, with its name. Raises NotFound."""
-        record = await self.rows.get(id)
-        folder = await asyncio.to_thread(self.folder, record)
-        safe = _safe(record.name)
-        return f"{safe}.zip", await asyncio.to_thread(_zip, folder, safe)
+
+        def packed(folder: Path, record: SaeRecord) -> tuple[str, bytes]:
+            safe = _safe(record.name)
+            return f"{safe}.zip", _zip(folder, safe)
+
+        return await self._read(id, packed)
 
     async def write_to(self, id: str, path: str, *, paths_allowed: bool = False) -> Path:
         """Write the SAELens folder into a folder of this machine; returns where it lies, complete or not at all.
@@ -143,9 +147,17 @@ class Saes:
         """
         if not paths_allowed:
             raise Forbidden("Paths are taken only from this machine's own command line or browser.")
-        record = await self.rows.get(id)
-        folder = await asyncio.to_thread(self.folder, record)
-        return await asyncio.to_thread(_copied, folder, path, _safe(record.name))
+        return await self._read(id, lambda folder, record: _copied(folder, path, _safe(record.name)))
+
+    async def _read(self, id: str, read: Callable[[Path, SaeRecord], T]) -> T:
+        """Read an SAE's folder in a thread; again where the SAE became another version of itself meanwhile."""
+        while True:
+            record = await self.rows.get(id)
+            try:
+                return await asyncio.to_thread(lambda record=record: read(self.folder(record), record))
+            except (FileNotFoundError, StorageError):
+                if (await self.rows.get(id)).artefact_id == record.artefact_id:
+                    raise
 
     def _written(self, loaded: "LoadedSAE", name: str, model: str) -> Artefact:
         from loupe.engine.sae.formats import ModelFacts, write_saelens

@@ -2,22 +2,26 @@
 
 import asyncio
 import shutil
-import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from loupe.app.services.training_job import new_stream, open_token_rows, split_rows
 from loupe.app.services.training_request import TrainingRequest
+from loupe.app.sizes import size_text
 
 if TYPE_CHECKING:
     from loupe.engine.context import JobContext
+    from loupe.engine.data.rows import TokenRows
     from loupe.engine.device import DeviceThread
     from loupe.engine.jobs import Steps
     from loupe.engine.models.language_model import LanguageModel
     from loupe.engine.sae.plan import TrainingPlan
+    from loupe.engine.sae.trainer import TrainingJob
 
 PROBE_STEPS = 3
+PROBE_ROWS = 4096
+EVALUATION_PASSES = 3  # of the model over the held-out rows: as it is, with the SAE in its place, with nothing there
 STATES = 4  # of every weight: itself, its gradient, two moments
 FLOAT_BYTES = 4
 
@@ -45,32 +49,47 @@ async def measure_fit(
 ) -> Fit:
     """Count, and time a few steps on the device as a job of its own. Raises BadOption, BadInput."""
     rows = await asyncio.to_thread(open_token_rows, folder)
-    _, training_rows = split_rows(rows, request)
+    held_out, training_rows = split_rows(rows, request)
     plan = request.plan(lm.d_model, lm.n_layers)
     probe = await asyncio.to_thread(_Probe, lm, training_rows, plan, request)
-    seconds_per_step = await asyncio.wrap_future(device.submit(probe).future)
+    speed = await asyncio.wrap_future(device.submit(probe).future)
     parameters = sum(_parameters(run.sae) for run in plan.runs)
     buffer = request.buffer_rows * lm.d_model * lm.torch_dtype.itemsize * len(plan.points)
     batch = plan.training.batch_rows * max(run.sae.d_sae for run in plan.runs) * FLOAT_BYTES
     memory = parameters * FLOAT_BYTES * STATES + buffer + min(batch, 1 << 30)
-    disk = parameters * FLOAT_BYTES * (STATES - 1) * (request.keep_checkpoints + 1) + parameters * FLOAT_BYTES
+    disk = parameters * FLOAT_BYTES * (STATES - 1) * (request.keep_checkpoints + 1) + 2 * parameters * FLOAT_BYTES
     free, disk_free = device.memory.available(), shutil.disk_usage(home).free
     problems = _problems(memory, free, disk, disk_free)
     tokens = plan.training.steps * plan.training.batch_rows
+    read = _rows_read(plan, training_rows.n_tokens, request.buffer_rows)
+    stepping_s = plan.training.steps * speed.step_s + read * speed.read_s
+    judged = EVALUATION_PASSES * _evaluations(plan) * held_out.n_tokens
     return Fit(
         memory_bytes=memory,
         memory_free_bytes=free,
         buffer_bytes=buffer,
         disk_bytes=disk,
         disk_free_bytes=disk_free,
-        seconds=seconds_per_step * plan.training.steps,
-        tokens_per_s=plan.training.batch_rows / max(seconds_per_step, 1e-9),
+        seconds=stepping_s + judged * speed.read_s,
+        tokens_per_s=tokens / max(stepping_s, 1e-9),
         rows=len(training_rows),
         tokens=training_rows.n_tokens,
         epochs=tokens / max(1, training_rows.n_tokens),
         fits=not problems,
         problems=problems,
     )
+
+
+def _rows_read(plan: "TrainingPlan", tokens: int, buffer_rows: int) -> int:
+    """Rows that come from the model: the starting values' and every step's; text that fits the buffer comes once."""
+    wanted = plan.training.initial_rows + plan.training.steps * plan.training.batch_rows
+    return min(wanted, tokens) if tokens <= buffer_rows else wanted
+
+
+def _evaluations(plan: "TrainingPlan") -> int:
+    """How many times an SAE is judged: now and then, and at the end."""
+    interval = plan.training.evaluation_interval
+    return len(plan.runs) * (1 + (plan.training.steps // interval if interval else 0))
 
 
 def _parameters(sae: Any) -> int:
@@ -82,48 +101,85 @@ def _problems(memory: int, free: int, disk: int, disk_free: int) -> tuple[str, .
     found = []
     if memory > free:
         found.append(
-            f"{memory:,} bytes of memory are needed, {free:,} are free: use fewer latents or a smaller buffer."
+            f"{size_text(memory)} of memory are needed, {size_text(free)} are free: "
+            "use fewer latents or a smaller buffer."
         )
     if disk > disk_free:
-        found.append(f"{disk:,} bytes of disk are needed, {disk_free:,} are free: keep fewer checkpoints.")
+        found.append(f"{size_text(disk)} of disk are needed, {size_text(disk_free)} are free: keep fewer checkpoints.")
     return tuple(found)
 
 
+class _Speed(NamedTuple):
+    """Seconds that a row of activations takes to be read from the model, and a step to be trained on rows that are."""
+
+    read_s: float
+    step_s: float
+
+
 class _Probe:
-    """A few steps of the training with a small buffer, thrown away; its result is seconds per step."""
+    """A little of the training, thrown away: some rows read from the model, then a few steps on these.
+
+    Reading and stepping are timed apart, because a step that finds its rows in the buffer says nothing about those
+    that must wait until it is filled again.
+    """
 
     name = "fit check"
 
-    def __init__(self, lm: "LanguageModel", rows: Any, plan: "TrainingPlan", request: TrainingRequest) -> None:
-        from dataclasses import replace
-
+    def __init__(self, lm: "LanguageModel", rows: "TokenRows", plan: "TrainingPlan", request: TrainingRequest) -> None:
         from loupe.engine.jobs import Priority
-        from loupe.engine.sae.trainer import TrainingJob
 
         self.priority = Priority.BATCH
-        short = replace(
-            plan.training, steps=PROBE_STEPS, warmup=0, initial_rows=min(4096, plan.training.initial_rows),
-            log_interval=1, threshold_rows=1, evaluation_interval=0, checkpoint_interval=0,
-        )  # fmt: skip
-        runs = tuple(replace(run, changes={k: v for k, v in run.changes.items() if k != "warmup"}) for run in plan.runs)
-        small = replace(plan, runs=runs, training=short)
-        stream = new_stream(lm, rows, small, request, min(request.buffer_rows, 16_384))
-        self._job = TrainingJob(small, stream, name=self.name)
+        longest = int(rows.lengths.max())
+        some = max(longest, PROBE_ROWS if lm.device.type == "cpu" else 8 * PROBE_ROWS)
+        self._stream = new_stream(lm, rows, plan, request, min(request.buffer_rows, some))
+        self._plan = _shortened(plan)
 
-    def run(self, ctx: "JobContext") -> "Steps[float]":
+    def run(self, ctx: "JobContext") -> "Steps[_Speed]":
+        from loupe.engine.jobs import Progress
+        from loupe.engine.sae.stream import MemoryRows
+        from loupe.engine.sae.trainer import TrainingJob
+
+        read: list[float] = []
+        rows, spent, kept = self._stream.next_part(self._plan.training.batch_rows), 0.0, 0
+        while True:
+            began = ctx.clock()
+            try:
+                next(rows)
+            except StopIteration as stop:
+                held = stop.value
+                break
+            spent += ctx.clock() - began
+            if self._stream.counts.kept > kept:
+                read.append(spent / (self._stream.counts.kept - kept))
+                spent, kept = 0.0, self._stream.counts.kept
+            yield Progress(0, PROBE_STEPS, "reading rows")
+        job = TrainingJob(self._plan, MemoryRows(held), name=self.name)
+        step_s = yield from self._steps(ctx, job)
+        return _Speed(min(read), step_s)
+
+    def _steps(self, ctx: "JobContext", job: "TrainingJob") -> "Steps[float]":
         times: list[float] = []
         spent, step = 0.0, 0
-        steps = self._job.run(ctx)
+        steps = job.run(ctx)
         while step < PROBE_STEPS:
-            began = time.monotonic()
+            began = ctx.clock()
             try:
                 event = next(steps)
             except StopIteration:
                 break
-            spent += time.monotonic() - began
-            if self._job.step > step:
+            spent += ctx.clock() - began
+            if job.step > step:
                 times.append(spent)
-                spent, step = 0.0, self._job.step
+                spent, step = 0.0, job.step
             yield event
         steps.close()
         return min(times[1:] or times)
+
+
+def _shortened(plan: "TrainingPlan") -> "TrainingPlan":
+    short = replace(
+        plan.training, steps=PROBE_STEPS, warmup=0, initial_rows=min(PROBE_ROWS, plan.training.initial_rows),
+        log_interval=1, threshold_rows=1, evaluation_interval=0, checkpoint_interval=0,
+    )  # fmt: skip
+    runs = tuple(replace(run, changes={k: v for k, v in run.changes.items() if k != "warmup"}) for run in plan.runs)
+    return replace(plan, runs=runs, training=short)

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from loupe.app.services.live_job import CHECKPOINT_WAIT_S, LiveJob
-from loupe.app.services.trained_saes import load_checkpoint, new_sae, read_state
+from loupe.app.services.trained_saes import follow_checkpoint, keep_entry, new_sae, own_entry, read_state
 from loupe.app.services.training_job import new_job, open_token_rows, split_rows, watched_texts
 from loupe.app.services.training_request import TrainingRequest
 from loupe.engine.errors import CorruptFile, LoupeError
@@ -46,8 +46,8 @@ class TrainingWork:
         self.request = TrainingRequest.model_validate(live.record.request)
         self.latest: dict[str, dict[str, Any]] = {}
         self.job: TrainingJob | None = None
-        self._asked_to_save = False
-        self._listing: set[asyncio.Task[None]] = set()
+        self._newest: CheckpointRecord | None = None  # not in the library yet
+        self._listing: asyncio.Task[None] | None = None
         self._points: deque[Point] = deque()
         self._writing = asyncio.Lock()
 
@@ -73,8 +73,8 @@ class TrainingWork:
             )
         finally:
             flushing.cancel()
-            if self._listing:
-                await asyncio.wait(self._listing)
+            if self._listing is not None:
+                await asyncio.wait([self._listing])
             await self.flush()
         return {"saes": await self._keep_saes(result, lm), "step": result.step, "stopped": result.stopped}
 
@@ -156,30 +156,28 @@ class TrainingWork:
         await self.flush()
         artefact = await asyncio.to_thread(self.store.artefacts.open, artefact_id)
         saved = await self.store.trainings.add_checkpoint(self.id, step, artefact)
-        if self._asked_to_save:
-            self._asked_to_save = False
-            task = asyncio.create_task(self._list(saved))
-            self._listing.add(task)
-            task.add_done_callback(self._listing.discard)
+        self._newest = saved
+        if self._listing is None or self._listing.done():
+            self._listing = asyncio.create_task(self._follow())
         for gone in await self.store.trainings.prune(self.id, self.request.keep_checkpoints):
             await self.store.remove(gone)
         self.live.say(f"checkpoint of step {step}")
         return artefact_id
 
     def save_now(self) -> None:
-        """Ask for a checkpoint at the end of this step, whose SAEs are put into the library at once."""
+        """Ask for a checkpoint at the end of this step."""
         assert self.job is not None, "asked only while it trains"
-        self._asked_to_save = True
         self.job.save_now()
 
-    async def _list(self, saved: CheckpointRecord) -> None:
-        """Beside the training: what it cannot do is said, and stops nothing."""
-        try:
-            await load_checkpoint(self.store, self.live.record, saved, self._lm)
-        except (LoupeError, StorageError) as error:
-            self.live.say(f"the SAEs of step {saved.step} could not be listed: {error}", "warning")
-            return
-        self.on_listed()
+    async def _follow(self) -> None:
+        """Bring the library to the newest checkpoint, beside the training: a failure is said, and stops nothing."""
+        while (saved := self._newest) is not None:
+            self._newest = None
+            try:
+                await follow_checkpoint(self.store, self.live.record, saved, self._lm)
+            except (LoupeError, StorageError) as error:
+                self.live.say(f"the SAEs of step {saved.step} could not be listed: {error}", "warning")
+            self.on_listed()
 
     async def _flush_now_and_then(self) -> None:
         while True:
@@ -215,7 +213,8 @@ class TrainingWork:
             trained.run, self.request, lm, job_id=self.id, author=self.live.record.author, step=step,
             card=card.to_dict() if card is not None else None,
         )  # fmt: skip
-        return (await self.store.saes.add(new, artefact)).id
+        own = await own_entry(self.store, self.id, trained.run.name)
+        return (await keep_entry(self.store, own, new, artefact)).id
 
 
 def _named_as(plan: "TrainingPlan", state: "TrainingState | None") -> "TrainingPlan":
