@@ -17,7 +17,10 @@ from loupe.app.settings import Settings, starter_folder
 from tests.browser.conftest import READY, Server, start_server, stop_server
 
 IMAGES = Path(__file__).parents[2] / "docs/img"
-STORY = "The fox lost her lantern by the river. A crow found it and took it to the mill, where a hungry boy slept."
+STORY = (
+    'Ada stood in the kitchen with a red lantern, and Tom stood beside Ada. "Take it, Tom," said Ada, and Tom carried '
+    'the lantern to the garden. "Now give it back, Tom," said Ada.'
+)
 SAMPLED = {"text": STORY, "best_of": 4, "temperature": 0.6}
 OVERLAID = "() => [...loupe.charts.drawn.values()].some((each) => (each.series || []).some((line) => line.other))"
 
@@ -58,12 +61,12 @@ def shots(made: Made) -> tuple[Shot, ...]:
     (one, other), (first, second) = made.runs, made.trainings
     return (
         Shot("first-page-dark", "/"),
-        Shot("first-page-light", f"/runs/{one}?position=40"),
+        Shot("first-page-light", f"/runs/{one}?position=17"),
         Shot("first-page-narrow-dark", "/", 420, 900, before=keep_a_token),
         Shot("compare-dark", f"/compare?a={one}&b={other}", height=820),
         Shot("history-light", "/history", height=620),
         Shot("library-dark", "/library", height=820),
-        Shot("dataset-light", f"/training/datasets/{made.dataset}", height=1100),
+        Shot("dataset-light", f"/training/datasets?open={made.dataset}", height=1100),
         Shot("training-form-dark", f"/training/new?tokens={made.rows}", height=1100),
         Shot("training-dark", f"/training/{second}", height=1500),
         Shot("training-light", f"/training/{second}", height=1500, before=overlay_the_other),
