@@ -12,7 +12,7 @@ from loupe.app.services.chats import looks_like_chat
 from loupe.app.services.options import AnalysisOptions, Message, ReplyOptions
 from loupe.app.workspace import Workspace
 
-EXAMPLE = "Once upon a time there was a small fox who had lost her lantern in the forest."
+EXAMPLE = "Ada stood in the kitchen with a red lantern, and Tom stood beside Ada."
 THOROUGHLY = (
     *("best_of", "temperature", "top_p", "seed", "max_new_tokens", "salience", "logit_lens_k", "next_token_k"),
     "kl",
