@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from loupe.app.api.application import build_api
+from loupe.storage.rows import Row
 from tests.app.conftest import GOLDEN
 
 ROOT = Path(__file__).parents[2]
@@ -73,3 +74,8 @@ def test_the_page_about_rest_names_every_noun_and_every_kind_of_job() -> None:
     services = "\n".join(path.read_text() for path in (ROOT / "loupe/app/services").glob("*.py"))
     kinds = set(re.findall(r"jobs\.register\((?:Job)?Kind\(\"(\w+)\"", services)) | {"analysis", "generation"}
     assert len(kinds) > 8 and not {kind for kind in kinds if f"`{kind}`" not in page}
+
+
+def test_the_page_about_formats_has_every_table_of_the_database() -> None:
+    page = (ROOT / "docs/formats.md").read_text()
+    assert not [name for name in Row.metadata.tables if f"| `{name}` |" not in page]
