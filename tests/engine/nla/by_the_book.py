@@ -25,14 +25,8 @@ def prompt_ids(av: Path) -> list[int]:
 @torch.no_grad()
 def greedy(av: Path, activation: Tensor, steps: int) -> tuple[list[int], list[Tensor]]:
     """Greedy ids and the logits they were chosen from, every step a whole forward from embeddings."""
-    meta, model = _meta(av), AutoModelForCausalLM.from_pretrained(av)
-    ids = prompt_ids(av)
-    slot = ids.index(meta["tokens"]["injection_token_id"])
-    text = model.config.get_text_config()
-    scale = math.sqrt(text.hidden_size) if text.model_type.startswith("gemma") else 1.0
-    table = model.get_input_embeddings()
-    rows = (table.weight[torch.tensor(ids)].bfloat16() * scale).float()
-    rows[slot] = activation / (activation.norm() / meta["extraction"]["injection_scale"])
+    model = AutoModelForCausalLM.from_pretrained(av)
+    table, rows = model.get_input_embeddings(), prompt_rows(av, model, activation)
     new: list[int] = []
     seen: list[Tensor] = []
     for _ in range(steps):
@@ -41,6 +35,18 @@ def greedy(av: Path, activation: Tensor, steps: int) -> tuple[list[int], list[Te
         seen.append(logits)
         new.append(int(logits.argmax()))
     return new, seen
+
+
+@torch.no_grad()
+def prompt_rows(av: Path, model: Any, activation: Tensor) -> Tensor:
+    """The rows that enter the verbalizer: the table's in bfloat16, scaled where the family does, and the slot's."""
+    meta, ids = _meta(av), prompt_ids(av)
+    text = model.config.get_text_config()
+    scale = math.sqrt(text.hidden_size) if text.model_type.startswith("gemma") else 1.0
+    rows = (model.get_input_embeddings().weight[torch.tensor(ids)].bfloat16() * scale).float()
+    slot = ids.index(meta["tokens"]["injection_token_id"])
+    rows[slot] = activation / (activation.norm() / meta["extraction"]["injection_scale"])
+    return rows
 
 
 @torch.no_grad()

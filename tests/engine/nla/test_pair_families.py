@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from loupe.engine.nla.extraction import extract
 from loupe.engine.nla.replacement import kl_of_replacement, naive_kl
@@ -28,6 +29,22 @@ def test_activations_are_the_output_of_block_k(case):
     torch.testing.assert_close(extract(model, ids, LAYER), by_the_book.activations(folders.base, ids, LAYER))
 
 
+def test_the_rows_that_enter_the_verbalizer_are_exact(case, monkeypatch):
+    folders, model, pair, ids = case
+    verbalizer, entered = pair.verbalizer, []
+    vector = extract(model, ids, LAYER)[3]
+    verbalizer._kept = None
+    real = verbalizer.lm.backbone.forward
+    monkeypatch.setattr(
+        verbalizer.lm.backbone,
+        "forward",
+        lambda **inputs: entered.append(inputs["inputs_embeds"][0]) or real(**inputs),
+    )
+    verbalizer.prefill(vector[None])
+    want = by_the_book.prompt_rows(folders.av, verbalizer.lm.model, vector)
+    assert torch.equal(torch.cat(entered), want)
+
+
 def test_greedy_rollouts_are_those_of_whole_forwards(case):
     folders, model, pair, ids = case
     vectors = extract(model, ids, LAYER)[:3]
@@ -46,6 +63,10 @@ def test_reconstructions_are_those_of_whole_forwards(case):
     rebuilt = pair.reconstructor.reconstruct(TEXTS)
     want = torch.stack([by_the_book.reconstruct(folders.ar, text) for text in TEXTS])
     torch.testing.assert_close(rebuilt, want, atol=1e-4, rtol=1e-4)
+    gold = torch.linspace(-1, 1, 32).expand(len(TEXTS), -1)
+    for scores, cosine in zip(pair.reconstructor.score(TEXTS, gold), F.cosine_similarity(want, gold), strict=True):
+        assert scores.cosine == pytest.approx(float(cosine), abs=1e-5)
+        assert scores.mse_nrm == pytest.approx(2 * (1 - float(cosine)), abs=1e-5)
     assert torch.equal(rebuilt[0], rebuilt[3])
 
 
