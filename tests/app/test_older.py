@@ -109,7 +109,8 @@ async def test_slim_describes_models_layers_and_itself(far_api: httpx.AsyncClien
     assert models["groups"][0]["default_layer"] == 3 and models["groups"][0]["description"]
     layers = (await far_api.get("/api/slim/models/starter/layers")).json()
     assert layers == {"layers": [3], "is_loaded": False, "default_layer": 3}
-    assert "POST /api/slim/send_message" in (await far_api.get("/api/slim/")).json()["endpoints"]
+    for path in ("/api/slim/", "/api/slim/debug"):
+        assert "POST /api/slim/send_message" in (await far_api.get(path)).json()["endpoints"]
 
 
 async def test_models_are_switched_loaded_described_and_let_go(

@@ -36,7 +36,7 @@ async def asked(socket: Socket, message: dict[str, Any], *types: str) -> dict[st
 
 async def test_a_socket_is_greeted_with_the_model_the_groups_and_the_queue(line: Open) -> None:
     async with line() as socket:
-        hello, groups, queue = [await socket.next() for _ in range(3)]
+        hello, groups, queue, state = [await socket.next() for _ in range(4)]
     assert hello["type"] == "connection_established" and hello["model_id"] == "starter"
     assert groups["type"] == "model_groups_list" and groups["current_model"] == "starter"
     model = groups["groups"][0]["models"][0]
@@ -49,6 +49,7 @@ async def test_a_socket_is_greeted_with_the_model_the_groups_and_the_queue(line:
         "total_active": 0,
         "queued_ids": [],
     }
+    assert state["type"] == "system_state" and state["data"]["devices"][0]["loaded_models"] == []
 
 
 async def test_analyze_is_queued_processed_told_of_and_completed(line: Open) -> None:
@@ -106,13 +107,14 @@ async def test_generate_and_analyze_promises_both_and_keeps_the_promise(line: Op
 
 async def test_models_are_listed_switched_loaded_described_and_let_go(line: Open) -> None:
     async with line() as one, line() as two:
-        for _ in range(3):
-            await two.next()
+        await two.until("system_state")
         assert (await asked(one, {"type": "list_model_groups"}, "model_groups_list"))["groups"]
         done = await asked(one, {"type": "switch_model_grouped", "model_id": "starter"}, "model_switch_complete")
         assert (done["model_id"], done["group_id"]) == ("starter", "starter")
         told = [await two.next() for _ in range(2)]
         assert [t["status"] for t in told if t["type"] == "group_switch_status"] == ["starting", "completed"]
+        state = await two.until("system_state")
+        assert state["data"]["devices"][0]["loaded_models"] == ["starter"]
         info = await asked(one, {"type": "get_model_info", "model_id": "starter"}, "model_info")
         assert info["loaded"] and info["layer"] == 3 and info["checkpoint"] == "starter/av"
         assert (await asked(one, {"type": "clear_device", "device_id": 0}, "device_cleared"))["unloaded"] == 1

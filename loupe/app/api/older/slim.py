@@ -125,6 +125,7 @@ async def layers(id: str, here: Here) -> dict[str, Any]:
 
 @router.get("")
 @router.get("/", include_in_schema=False)
+@router.get("/debug", include_in_schema=False)
 async def about() -> dict[str, Any]:
     """What can be asked here."""
     return {

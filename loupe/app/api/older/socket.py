@@ -20,7 +20,7 @@ from loupe.app.api.older import requests
 from loupe.app.api.older.desk import Caller, Desk, TheDesk, Who
 from loupe.app.api.older.models import device_of, groups_json
 from loupe.app.api.older.rest import queue_size
-from loupe.app.api.older.v2 import cleared, loaded_group, memory, model_info, switched
+from loupe.app.api.older.v2 import cleared, loaded_group, memory, model_info, switched, system_state
 from loupe.app.api.older.watch import Watching
 from loupe.app.errors import UNEXPECTED, RateLimited, answer_for, describe
 from loupe.app.security.guard import ALLOWANCE
@@ -78,6 +78,7 @@ class Line:
         self.tell({"type": "connection_established", "message": "Connected to Loupe.", "generation_config": {}} | about)
         self.tell(model_groups(self.older))
         self.tell(queue_update(self.older))
+        self.tell(state_of(self.older))
 
     async def hear(self, text: str) -> None:
         """Answer one message. Whatever is wrong with it is told, and the socket stays open."""
@@ -162,6 +163,11 @@ def failure(message: Message, error: Exception, device: str) -> Message:
     return {name: value for name, value in known.items() if value is not None}
 
 
+def state_of(older: Desk) -> Message:
+    """Devices, groups and what is loaded, as `/api/v2/system/state` tells it."""
+    return {"type": "system_state", "data": system_state(older.here, older)}
+
+
 def queue_update(older: Desk) -> Message:
     """How many wait and run, and who waits, in order."""
     live = [each for each in older.here.analyses.live if each.busy]
@@ -207,20 +213,24 @@ async def _switch(line: Line, message: Message) -> None:
     done = await switched(line.older, _id(message, "model_id"), line.who.name)
     line.tell({"type": "model_switch_complete"} | done)
     line.older.broadcast(model_groups(line.older))
+    line.older.broadcast(state_of(line.older))
 
 
 async def _load_model(line: Line, message: Message) -> None:
     model = line.older.model(_id(message, "model_id", "id"))
     await line.here.models.preload(model.options())
     line.tell({"type": "model_loaded", "model_id": model.id, "device": device_of(line.here)})
+    line.older.broadcast(state_of(line.older))
 
 
 async def _load_group(line: Line, message: Message) -> None:
     line.tell({"type": "group_loaded"} | await loaded_group(line.here, _id(message, "group_id", "id")))
+    line.older.broadcast(state_of(line.older))
 
 
 async def _clear(line: Line, _: Message) -> None:
     line.tell({"type": "device_cleared"} | await cleared(line.here))
+    line.older.broadcast(state_of(line.older))
 
 
 async def _model_info(line: Line, message: Message) -> None:

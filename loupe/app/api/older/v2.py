@@ -137,6 +137,8 @@ async def switched(older: Desk, id: str, author: str) -> dict[str, Any]:
     """Switch, and tell every socket how it goes. Raises NotFound, ModelError."""
     group = find_model(older.here, id).group_id
     about = {"group_id": group, "source_group_id": older.model(None).group_id, "device": device_of(older.here)}
+    if about["group_id"] != about["source_group_id"]:
+        older.broadcast({"type": "group_switch_starting"} | about)
     older.broadcast({"type": "group_switch_status", "status": "starting"} | about)
     try:
         model = await older.switch(id, author)
