@@ -8,7 +8,7 @@
 FROM nvidia/cuda:12.8.1-base-ubuntu24.04
 
 RUN apt-get update \
- && apt-get install -y --no-install-recommends python3 python3-venv tini ca-certificates \
+ && apt-get install -y --no-install-recommends python3 python3-venv binutils tini ca-certificates \
  && rm -rf /var/lib/apt/lists/* \
  && useradd --system --uid 10001 --create-home --home-dir /var/lib/loupe --shell /usr/sbin/nologin loupe \
  && chmod 700 /var/lib/loupe \

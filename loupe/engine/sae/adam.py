@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from loupe.engine.sae import compiled
+from loupe.engine.sae.linked import kernels
 from loupe.engine.sae.workers import run_pieces
 
 BLOCK_ELEMENTS = 1 << 17
@@ -71,8 +71,8 @@ class CompiledAdam:
         def measure(at: int) -> None:
             piece = self._pieces[at]
             if piece.has_unit_rows:
-                compiled.remove_along(piece.first, piece.last, piece.grad, piece.weight)
-            squares[at] = compiled.sum_of_squares(piece.first, piece.last, piece.grad)
+                kernels.remove_along(piece.first, piece.last, piece.grad, piece.weight)
+            squares[at] = kernels.sum_of_squares(piece.first, piece.last, piece.grad)
 
         yield from run_pieces(measure, len(squares))
         return torch.tensor(np.sqrt(squares.sum()), dtype=torch.float32)
@@ -83,9 +83,9 @@ class CompiledAdam:
 
         def step(at: int) -> None:
             piece = self._pieces[at]
-            compiled.adam_rows(*piece[:-1], floats)
+            kernels.adam_rows(*piece[:-1], floats)
             if piece.has_unit_rows:
-                compiled.unit_rows(piece.first, piece.last, piece.weight)
+                kernels.unit_rows(piece.first, piece.last, piece.weight)
 
         rest = run_pieces(step, len(self._pieces))
         for _ in rest:

@@ -4,41 +4,56 @@ Nothing here knows about torch, threads or slices; arrays come in as NumPy views
 arrays that are passed in. Every output element is written by one call alone, in an order that depends on its inputs:
 results are the same bits whatever the number of threads. `fastmath` allows sums to be reordered into vectors, and no
 more: NaN and infinity stay what they are. A code is `values` and `indices` [rows, width], with `used[row]` slots filled
-and the rest zero.
+and the rest zero. Memory to work in is passed in too: a kernel asks nobody for anything, so that it can be linked into
+a library (`linked.py`), for which `_kernel` says what its arguments are.
 """
 
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 import numba
 import numpy as np
 
-VECTOR = 64  # floats in four 512-bit registers: the stride of an unrolled loop
+from loupe.engine.sae.scratch import VECTOR
+
+OPTIONS: Any = {"nogil": True, "error_model": "numpy", "fastmath": {"reassoc", "contract", "nsz"}}
+SIGNATURES: dict[str, str] = {}
 
 
 def _compile(function: Any) -> Any:
     """Compiled when first called, kept on disk; whatever wraps the function (checks of shapes) stays outside."""
-    options: Any = {"nogil": True, "cache": True, "error_model": "numpy", "fastmath": {"reassoc", "contract", "nsz"}}
-    return numba.njit(**options)(inspect.unwrap(function))
+    return numba.njit(cache=True, **OPTIONS)(inspect.unwrap(function))
+
+
+def _kernel(signature: str) -> Callable[[Any], Any]:
+    """A function that is called from outside.
+
+    Its arguments, tuples in brackets: n an integer, f a float; arrays by element and dimensions: f2 of float32, i1 of
+    int32, l1 of int64, b2 of pre-activations as integers of 16 or 32 bits.
+    """
+
+    def named(function: Any) -> Any:
+        SIGNATURES[inspect.unwrap(function).__name__] = signature
+        return _compile(function)
+
+    return named
 
 
 # --- choosing latents ---
 
 
-@_compile
-def select_rows(bits, x, W_rows, b_enc, k, groups, values, indices, used):
+@_kernel("b2 f2 f2 f1 n f2 i2 i1 b1 l1 l1 f1")
+def select_rows(bits, x, W_rows, b_enc, k, values, indices, used, top, hits, found, exact):
     """TopK of every row: candidates from rounded pre-activations, their exact values, the k largest of those.
 
     `bits` [rows, d_sae] are pre-activations as integers of their own width: for positive floats, order is the same.
     `k + k // 4 + 4` latents or more are computed again, as x . W_rows[latent] + b_enc[latent] in fp32. A row that is
     not finite gets a code of NaN.
     """
-    top, hits = np.empty(groups, bits.dtype), np.empty(groups + 1, np.int64)
-    found = np.empty(bits.shape[1] + VECTOR, np.int64)
-    exact = np.empty(bits.shape[1] + VECTOR, np.float32)
     for r in range(len(bits)):
         _maxima(bits[r], top)
-        level = _level_with(min(k + k // 4 + 4, groups), top)
+        level = _level_with(min(k + k // 4 + 4, top.size), top)
         count = _reaching(bits[r], top, level, hits, found)
         for c in range(count):
             exact[c] = _dot(x[r], W_rows[found[c]]) + b_enc[found[c]]
@@ -49,14 +64,12 @@ def select_rows(bits, x, W_rows, b_enc, k, groups, values, indices, used):
             values[r], used[r] = np.nan, values.shape[1]
 
 
-@_compile
-def reach_rows(bits, x, W_rows, b_enc, level, groups, values, indices, used):
+@_kernel("b2 f2 f2 f1 n f2 i2 i1 b1 l1 l1")
+def reach_rows(bits, x, W_rows, b_enc, level, values, indices, used, top, hits, found):
     """All latents of every row whose rounded pre-activation reaches `level`, with exact values, if positive.
 
     `used[r]` is how many there were, even where that is more than a row has slots.
     """
-    top, hits = np.empty(groups, bits.dtype), np.empty(groups + 1, np.int64)
-    found = np.empty(bits.shape[1] + VECTOR, np.int64)
     for r in range(len(bits)):
         _maxima(bits[r], top)
         count = _reaching(bits[r], top, level, hits, found)
@@ -71,7 +84,7 @@ def reach_rows(bits, x, W_rows, b_enc, level, groups, values, indices, used):
             values[r], used[r] = np.nan, values.shape[1]
 
 
-@_compile
+@_kernel("n f2 i2 i1")
 def keep_reaching(level, values, indices, used):
     """Of a code, keep the values whose bits reach the level, at the front of their rows."""
     bits = values.view(np.int32)
@@ -84,10 +97,10 @@ def keep_reaching(level, values, indices, used):
         values[r, kept:], indices[r, kept:], used[r] = 0, 0, kept
 
 
-@_compile
+@_kernel("n f1")
 def level_of_largest(count, values):
     """The `count`-th largest of positive values as the integer of its bits; 1 if there are fewer."""
-    return _level_with(count, values.ravel().view(np.int32))
+    return _level_with(count, values.view(np.int32))
 
 
 @_compile
@@ -152,9 +165,9 @@ def _keep_largest(exact, found, k, values, indices):
 # --- decoding, and the gradients of a code ---
 
 
-@_compile
-def compare_rows(code, W_dec, b_dec, y, level_of, scale, table, grad_values, grad_b_dec):
-    """Decode every row level by level; errors, and the gradients of the code.
+@_kernel("n n ( f2 i2 i1 ) f2 f1 f2 l1 f f3 f2 f1 f1")
+def compare_rows(first, last, code, W_dec, b_dec, y, level_of, scale, table, grad_values, grad_b_dec, run):
+    """Decode rows first..last-1 level by level; errors, and the gradients of the code.
 
     A latent writes to its own level and to all after it, so `table[level]` [rows, d_out] becomes the sum of the errors
     y - y_hat of that level and all after it; the last is the error of the whole code. `scale` times the table is the
@@ -162,10 +175,11 @@ def compare_rows(code, W_dec, b_dec, y, level_of, scale, table, grad_values, gra
     `grad_b_dec`; returns the squared errors of all levels.
     """
     values, indices, used = code
-    squared_errors, run = 0.0, np.empty(y.shape[1], np.float32)
-    for r in range(len(values)):
+    squared_errors = 0.0
+    for r in range(first, last):
         count = used[r]
-        run[:] = b_dec
+        for i in range(run.size):
+            run[i] = b_dec[i]
         if len(table) == 1:
             _add_rows(values[r, :count], indices[r], W_dec, run)
             _minus(y[r], run, table[0, r])
@@ -233,7 +247,7 @@ def _dot(a, b):
 # --- gradients of the weights, latent by latent ---
 
 
-@_compile
+@_kernel("( f2 i2 i1 ) l1 i1")
 def turn_around(code, starts, slots):
     """Counting sort of the used slots: those of latent f are slots[starts[f]:starts[f + 1]], rows in order."""
     _, indices, used = code
@@ -254,8 +268,10 @@ def turn_around(code, starts, slots):
     starts[0] = 0
 
 
-@_compile
-def gradients_of(first, last, turned, code_gradients, table, level_of, seen, W_rows, scale, grads, grad_seen):
+@_kernel("n n ( l1 i1 ) ( f2 f2 ) f3 l1 f2 f2 f ( f2 f1 f2 ) f1 l1 f1 f1")
+def gradients_of(
+    first, last, turned, code_gradients, table, level_of, seen, W_rows, scale, grads, grad_seen, rows, by_value, by_grad
+):
     """The gradients of latents first..last-1: rows of the encoder, of b_enc and of the decoder.
 
     Adds what flows back to the input, summed over all rows, to `grad_seen`.
@@ -263,17 +279,13 @@ def gradients_of(first, last, turned, code_gradients, table, level_of, seen, W_r
     starts, slots = turned
     values, grad_values = code_gradients
     grad_enc, grad_b, grad_dec = grads
-    flat_values, flat_grads, width = values.ravel(), grad_values.ravel(), values.shape[1]
-    most = 1
-    for f in range(first, last):
-        most = max(most, starts[f + 1] - starts[f])
-    rows, by_value, by_grad = np.empty(most, np.int64), np.empty(most, np.float32), np.empty(most, np.float32)
+    width = values.shape[1]
     for f in range(first, last):
         count, total = starts[f + 1] - starts[f], np.float32(0)
         for entry in range(count):
-            slot = slots[starts[f] + entry]
-            rows[entry], by_value[entry], by_grad[entry] = slot // width, scale * flat_values[slot], flat_grads[slot]
-            total += flat_grads[slot]
+            row, slot = divmod(slots[starts[f] + entry], width)
+            rows[entry], by_value[entry], by_grad[entry] = row, scale * values[row, slot], grad_values[row, slot]
+            total += grad_values[row, slot]
         grad_dec[f], grad_enc[f], grad_b[f] = 0, 0, total
         _add_rows(by_value[:count], rows, table[level_of[f]], grad_dec[f])
         _add_rows(by_grad[:count], rows, seen, grad_enc[f])
@@ -284,7 +296,7 @@ def gradients_of(first, last, turned, code_gradients, table, level_of, seen, W_r
 # --- the optimiser ---
 
 
-@_compile
+@_kernel("n n f2 f2")
 def remove_along(first, last, grad, W):
     """Remove from every row of a gradient its part along the weight's own row, which has length one."""
     for f in range(first, last):
@@ -293,7 +305,7 @@ def remove_along(first, last, grad, W):
             grad[f, i] -= part * W[f, i]
 
 
-@_compile
+@_kernel("n n f2")
 def sum_of_squares(first, last, grad):
     """Over some rows; in double precision between rows."""
     total = 0.0
@@ -302,7 +314,7 @@ def sum_of_squares(first, last, grad):
     return total
 
 
-@_compile
+@_kernel("n n f2 f2 f2 f2 ( f f f f f f f )")
 def adam_rows(first, last, weight, grad, mean, square, numbers):
     """Adam on some rows, as `torch.optim.Adam` does it, on the gradient times `factor`."""
     factor, new1, beta2, new2, rate, unbias, eps = numbers
@@ -315,7 +327,7 @@ def adam_rows(first, last, weight, grad, mean, square, numbers):
             weight[f, i] -= rate * m / (np.sqrt(v) * unbias + eps)
 
 
-@_compile
+@_kernel("n n f2")
 def unit_rows(first, last, W):
     """Set some rows to length one."""
     for f in range(first, last):

@@ -11,7 +11,6 @@ largest is not among `k + k // 4 + 4` candidates (BatchTopK: if bf16 is off by m
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Generator
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
@@ -20,10 +19,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from loupe.engine.sae import compiled
 from loupe.engine.sae.architectures.batch import Batch, StepResult
 from loupe.engine.sae.config import Activation, Architecture, TrainingConfig
+from loupe.engine.sae.linked import kernels
 from loupe.engine.sae.sae import SAE
+from loupe.engine.sae.scratch import VECTOR, scratch
 from loupe.engine.sae.workers import run_pieces
 
 CHUNK_ROWS = 512
@@ -33,7 +33,6 @@ BLOCK_LATENTS = 512
 MARGIN = 0.02  # by how much a rounded pre-activation may be off at a batch's threshold
 GUESS = 0.95  # of the last threshold: what the next batch gathers from
 
-_local = threading.local()
 _kept: WeakKeyDictionary[SAE, _Kept] = WeakKeyDictionary()
 
 
@@ -158,7 +157,7 @@ def _encode(latents: _Latents, seen: Tensor, width: int, choose: Callable[..., N
 
     def encode(piece: int) -> None:
         rows = slice(piece * rows_at_once, min(len(seen), (piece + 1) * rows_at_once))
-        pre = _pre_activations(rows_at_once, coarse)[: rows.stop - rows.start]
+        pre = scratch("pre", rows_at_once, d_sae, dtype=coarse.dtype)[: rows.stop - rows.start]
         torch.addmm(b_coarse, seen[rows].to(coarse.dtype), coarse.t(), out=pre)
         choose(_bits(pre), seen[rows].numpy(), W_rows, b_enc, *code.rows(rows).arrays())
 
@@ -171,7 +170,8 @@ def _topk(latents: _Latents, seen: Tensor, k: int) -> Generator[None, None, _Cod
     groups = _groups(k, len(latents.b_enc))
 
     def choose(bits: Any, x: Any, W_rows: Any, b_enc: Any, *code: Any) -> None:
-        compiled.select_rows(bits, x, W_rows, b_enc, k, groups, *code)
+        exact = scratch("exact", len(b_enc) + VECTOR).numpy()
+        kernels.select_rows(bits, x, W_rows, b_enc, k, *code, *_room(bits, groups), exact)
 
     return (yield from _encode(latents, seen, k, choose))
 
@@ -188,19 +188,19 @@ def _batch_topk(latents: _Latents, seen: Tensor, k: int) -> Generator[None, None
         level = int(_bits(torch.tensor([max(guess, 0.0)], dtype=coarse_dtype()))[0])
 
         def choose(bits: Any, x: Any, W_rows: Any, b_enc: Any, *code: Any, level: int = level) -> None:
-            compiled.reach_rows(bits, x, W_rows, b_enc, max(level, 1), groups, *code)
+            kernels.reach_rows(bits, x, W_rows, b_enc, max(level, 1), *code, *_room(bits, groups))
 
         code = yield from _encode(latents, seen, width, choose)
         if (widest := int(code.used.max())) > width:
             width = min(d_sae, 2 * widest)
             continue
-        kept = compiled.level_of_largest(keep, code.values.numpy())
+        kept = kernels.level_of_largest(keep, code.values.view(-1).numpy())
         threshold = float(np.int32(kept).view(np.float32))
         if guess > 0 and (int(code.used.sum()) < keep or guess > (1 - MARGIN) * threshold):
             guess = min(guess, threshold) * GUESS**2 if guess > 1e-6 else 0.0
             continue
         yield
-        compiled.keep_reaching(kept, *code.arrays())
+        kernels.keep_reaching(kept, *code.arrays())
         latents.kept.threshold_guess = GUESS * threshold
         return code
 
@@ -216,14 +216,13 @@ def _compare(latents: _Latents, code: _Code, y: Tensor, share: float) -> Generat
     table = latents.kept.empty("table", latents.levels, *y.shape)
     grad_values = latents.kept.empty("grad_values", *code.values.shape)
     squared_errors, grad_b_dec = np.zeros(pieces), torch.zeros(pieces, y.shape[1])
-    weights, level_of, scale = _arrays(latents.W_dec, latents.b_dec), latents.level_of.numpy(), -2 * share
+    inputs = (code.arrays(), *_arrays(latents.W_dec, latents.b_dec, y, latents.level_of))
+    scale, outs = -2 * share, _arrays(table, grad_values)
 
     def compare(piece: int) -> None:
-        rows = slice(piece * CHUNK_ROWS, (piece + 1) * CHUNK_ROWS)
-        outs = _arrays(table[:, rows], grad_values[rows], grad_b_dec[piece])
-        squared_errors[piece] = compiled.compare_rows(
-            code.rows(rows).arrays(), *weights, y[rows].numpy(), level_of, np.float32(scale), *outs
-        )
+        first, last = piece * CHUNK_ROWS, min(len(y), (piece + 1) * CHUNK_ROWS)
+        bias, run = grad_b_dec[piece].numpy(), scratch("run", y.shape[1]).numpy()
+        squared_errors[piece] = kernels.compare_rows(first, last, *inputs, np.float32(scale), *outs, bias, run)
 
     yield from run_pieces(compare, pieces)
     return _Compared(float(squared_errors.sum()), table, grad_values, grad_b_dec.sum(0), scale)
@@ -236,7 +235,7 @@ def _gradients(
     d_sae = len(latents.b_enc)
     starts = torch.empty(d_sae + 1, dtype=torch.int64)
     slots = latents.kept.empty("slots", code.values.numel(), dtype=torch.int32)
-    compiled.turn_around(code.arrays(), *_arrays(starts, slots))
+    kernels.turn_around(code.arrays(), *_arrays(starts, slots))
     yield
     W_dec = latents.kept.empty("grad of W_dec", *latents.W_dec.shape)
     rows, b_enc = latents.kept.empty("grad of rows", *latents.W_rows.shape), torch.empty(d_sae)
@@ -250,7 +249,9 @@ def _gradients(
     )
 
     def gather(piece: int) -> None:
-        compiled.gradients_of(*_block(piece, d_sae), *inputs, grad_seen[piece].numpy())
+        rows_of = scratch("rows", len(seen), dtype=torch.int64).numpy()
+        weights = (scratch(name, len(seen)).numpy() for name in ("by value", "by grad"))
+        kernels.gradients_of(*_block(piece, d_sae), *inputs, grad_seen[piece].numpy(), rows_of, *weights)
 
     yield from run_pieces(gather, _blocks(d_sae))
     return {"W_enc": rows.t(), "b_enc": b_enc, "W_dec": W_dec}, grad_seen.sum(0), starts.diff()
@@ -289,12 +290,11 @@ def _new_code(kept: _Kept, rows: int, width: int) -> _Code:
     return _Code(kept.empty("values", rows, width), indices, kept.empty("used", rows, dtype=torch.int32))
 
 
-def _pre_activations(rows: int, coarse: Tensor) -> Tensor:
-    """This thread's own memory for them, kept from chunk to chunk."""
-    kept: Tensor | None = getattr(_local, "pre", None)
-    if kept is None or kept.shape != (rows, len(coarse)) or kept.dtype != coarse.dtype:
-        kept = _local.pre = torch.empty(rows, len(coarse), dtype=coarse.dtype)
-    return kept
+def _room(bits: np.ndarray, groups: int) -> tuple[np.ndarray, ...]:
+    """What choosing among pre-activations works in: maxima of groups, groups that reach, latents that do."""
+    top = _bits(scratch("top", groups, dtype=torch.bfloat16 if bits.itemsize == 2 else torch.float32))
+    hits = scratch("hits", groups + 1, dtype=torch.int64).numpy()
+    return top, hits, scratch("found", bits.shape[1] + VECTOR, dtype=torch.int64).numpy()
 
 
 def _bits(floats: Tensor) -> np.ndarray:

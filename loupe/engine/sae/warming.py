@@ -1,9 +1,10 @@
-"""The kernels compiled before anybody waits for them: once per installation, in a process beside this one.
+"""The kernels made ready before anybody waits for them: once per installation, in a process beside this one.
 
 Compiling takes twenty seconds and holds the interpreter's lock, so a device thread must not do it between two slices.
-The child runs one small step of every kind; what the compiler made of it lies on disk. Each process then needs most of
-a second to import the compiler and to read the first kernel, which a thread beside does. Where nothing can be written
-to disk, the kernels are compiled here after all.
+The child links a library, which every process then opens at once (`linked`). Where there is no linker it runs one small
+step of every kind instead, and what the compiler made of it lies on disk; each process then needs most of a second to
+import the compiler and to read the first kernel, which a thread beside does. Where nothing can be written to disk, the
+kernels are compiled here after all.
 """
 
 import subprocess
@@ -14,6 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+
+from loupe.engine.sae import linked
 
 # Not with -m: as `__main__` this would be a second module, whose note that it is the child nobody else sees.
 COMMAND = (sys.executable, "-c", "from loupe.engine.sae.warming import main; main()")
@@ -26,9 +29,12 @@ def kernels_ready() -> Generator[None, None, None]:
     """Returns at once where the kernels lie ready; else yields until they do. Before it, no caller imports them."""
     if _state["ready"]:
         return
-    if not (yield from _beside(_on_disk)):
+    if linked.can_link() and not linked.is_linked():
         yield from _compiled_by_a_child()
-    yield from _beside(_read_one)
+    if not linked.is_linked():
+        if not (yield from _beside(_on_disk)):
+            yield from _compiled_by_a_child()
+        yield from _beside(_read_one)
     _state["ready"] = True
 
 
@@ -73,6 +79,12 @@ def _on_disk() -> bool:
 
 
 def main() -> None:
+    """Link the kernels; where that cannot be, let numba keep what a small step of every kind needs."""
+    if not (linked.can_link() and linked.link()):
+        small_steps()
+
+
+def small_steps() -> None:
     """One small step of every kind."""
     import torch
 

@@ -9,6 +9,7 @@ from loupe.engine.sae.architectures import Batch, ksparse
 from loupe.engine.sae.compiled_step import compiled_ksparse_step
 from loupe.engine.sae.kernels import can_be_compiled
 from loupe.engine.sae.sae import SAE
+from loupe.engine.sae.warming import kernels_ready
 from tests.engine.sae.samples import CASES, configs, random_sae, run
 
 K_SPARSE = [case for case in CASES if configs(case)[0].is_k_sparse]
@@ -26,6 +27,7 @@ def fp32(case: str) -> tuple[SAE, object, Batch]:
 
 @pytest.fixture(params=[torch.float32, torch.bfloat16], ids=["fp32", "bf16"], autouse=True)
 def coarse(request, monkeypatch):
+    run(kernels_ready())
     monkeypatch.setattr(compiled_step, "coarse_dtype", lambda: request.param)
 
 
