@@ -75,6 +75,7 @@ async def test_a_fork_goes_on_from_a_checkpoint_with_other_options(
     job = await finished(api, workspace, "/api/v1/trainings", {"tokenisation": rows, **SMALL})
     middle = (await api.get(f"/api/v1/trainings/{job['id']}/checkpoints")).json()["data"][1]
     path = f"/api/v1/trainings/{job['id']}/checkpoints/{middle['id']}/fork"
+    assert (await api.post(path, json={"training": {"steps": middle["step"]}})).status_code == 400
     forked = await finished(api, workspace, path, {"name": "slower", "training": {"lr": 1e-5}})
     told = (await api.get(f"/api/v1/trainings/{forked['id']}/metrics")).json()["data"]
     assert [step for step, _ in told["curves"]["small"]["lr"]] == [10, 12]
@@ -115,7 +116,11 @@ async def test_an_sae_is_in_the_library_from_the_first_checkpoint_and_stays_one_
         await anext(events)
     (pinned,) = await workspace.trainings.load_checkpoint(checkpoint.id)
     assert pinned.id != found[0].id and pinned.step == checkpoint.step
-    workspace.trainings.stop(id)
+    assert (await api.delete(f"/api/v1/trainings/{id}")).status_code == 409
+    await workspace.jobs.pause(id)
+    assert "save" not in (await workspace.trainings.get(id))["actions"]
+    assert (await api.post(f"/api/v1/trainings/{id}/checkpoints")).status_code == 409
+    await workspace.trainings.stop(id)  # a paused one goes on to end
     record = await workspace.jobs.wait(id)
     own = await workspace.store.saes.get(found[0].id)
     assert (own.name, own.step) == ("mine", record.done) and own.card is not None
@@ -123,7 +128,11 @@ async def test_an_sae_is_in_the_library_from_the_first_checkpoint_and_stays_one_
     known = {row.artefact_id for row in (await workspace.store.saes.list(job_id=id)).items}
     saved = {row.artefact_id for row in await workspace.store.trainings.checkpoints(id)}
     assert known | saved <= set(workspace.store.artefacts.ids())
-    assert len([each for each in workspace.store.artefacts.ids() if each not in known | saved]) == 2  # text and rows
+    assert (await api.delete(f"/api/v1/trainings/{id}")).status_code == 200
+    assert (await api.get(f"/api/v1/trainings/{id}")).status_code == 404
+    assert (await workspace.store.saes.get(found[0].id)).job_id is None
+    left = set(workspace.store.artefacts.ids())
+    assert known <= left and not saved & left and len(left - known) == 2  # the text and its rows
 
 
 async def test_a_fit_check_measures_without_keeping_anything(api: httpx.AsyncClient, workspace: Workspace) -> None:

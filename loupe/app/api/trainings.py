@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from loupe.app.api.context import Author, Here, Wanted
+from loupe.app.api.context import Author, Confirm, Here, Wanted
 from loupe.app.api.datasets import Begun, begun
 from loupe.app.api.envelope import Page, Reply, page_of
 from loupe.app.api.levers import add_levers
@@ -95,10 +95,17 @@ add_levers(router)
 
 
 @router.post("/{id}/stop", status_code=202)
-async def stop(id: str, here: Here) -> Reply[dict[str, Any]]:
+async def stop(id: str, here: Here, author: Author) -> Reply[dict[str, Any]]:
     """End it after this step, and keep its SAEs as they are."""
-    here.trainings.stop(id)
+    await here.trainings.stop(id, by=author)
     return Reply(data=await here.trainings.get(id))
+
+
+@router.delete("/{id}")
+async def delete(id: str, here: Here, author: Author, confirm: Confirm = False) -> Reply[dict[str, Any]]:
+    """Forget one that has ended, with its curves and checkpoints, for good; its SAEs stay in the library."""
+    await here.trainings.delete(id, by=author, confirm=confirm)
+    return Reply(data={"id": id, "state": "deleted"})
 
 
 @router.get("/{id}/checkpoints")
@@ -109,7 +116,7 @@ async def checkpoints(id: str, here: Here) -> Reply[list[dict[str, Any]]]:
 
 @router.post("/{id}/checkpoints", status_code=202)
 async def save_now(id: str, here: Here) -> Reply[dict[str, Any]]:
-    """Save a checkpoint at the end of this step; its SAEs come into the library at once."""
+    """Save a checkpoint at the end of this step; the library's entries of its SAEs follow it."""
     here.trainings.save_now(id)
     return Reply(data=await here.trainings.get(id))
 

@@ -36,6 +36,9 @@ def train(
     ] = "",
     name: Annotated[str, typer.Option(help="What the training is called.")] = "",
     fit: Annotated[bool, typer.Option("--fit", help="Only say what it would take.")] = False,
+    delete: Annotated[
+        str, typer.Option(metavar="ID", help="Only forget this training that has ended; its SAEs stay.")
+    ] = "",
     options: Annotated[bool, typer.Option("--options", help="Only list every option with range and meaning.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -43,6 +46,10 @@ def train(
     with open_client(Settings()) as client:
         if options:
             _print_options(client.get("/trainings/options")["data"], as_json)
+            return
+        if delete:
+            told = client.delete(f"/trainings/{delete}", confirm="true")["data"]
+            print_json(told) if as_json else out.print(f"{delete} is gone")
             return
         if not tokenisation:
             raise typer.BadParameter("Name the token rows to train on: `loupe datasets list` shows them.")

@@ -74,7 +74,8 @@ async def confirmed(sentence: str, yes: str, no: str) -> bool:
 class SchemaForm:
     """Controls for some fields of a pydantic model: defaults, ranges, choices and tooltips are the schema's own.
 
-    `limits` tighten a field's largest value. `values()` are those that differ from the default.
+    `limits` tighten a field's largest value, `ranges` says them under each field. `values()` are those that differ from
+    the default.
     """
 
     def __init__(
@@ -84,10 +85,12 @@ class SchemaForm:
         *,
         limits: Mapping[str, float] | None = None,
         prefix: str = "",
+        ranges: bool = False,
         on_change: Callable[[], Any] = lambda: None,
     ) -> None:
         self._fields = {name: model.model_fields[name] for name in fields}
         self._limits = limits or {}
+        self._ranges = ranges
         self._on_change = on_change
         self.controls: dict[str, Any] = {}
         for name, field in self._fields.items():
@@ -119,6 +122,7 @@ class SchemaForm:
         if bool in _kinds(field):
             return ui.checkbox(label, value=bool(field.default)).props("dense")
         if choices := _choices(field):
+            choices = {None: "by default", **choices} if field.default is None else choices
             return ui.select(choices, value=field.default, label=label).props("dense outlined options-dense")
         low, high = _range(field)
         high = min(filter(None, (high, self._limits.get(name))), default=None)
@@ -126,6 +130,8 @@ class SchemaForm:
         number = ui.number(
             label, value=field.default, min=low, max=high, step=1 if whole else 0.05, precision=0 if whole else None
         )
+        said = " ".join(f"{word} {end:,}" for word, end in (("from", low), ("to", high)) if end is not None)
+        number.props(f'hint="{said}"' if self._ranges else "")
         return number.props("dense outlined").props('stack-label placeholder="unset"' if field.default is None else "")
 
 

@@ -66,7 +66,7 @@ class DatasetView:
             with ui.element("div").classes("train-form"):
                 self.model = ui.select(models, value=next(iter(models), STARTER), label="For the model")
                 self.model.props("outlined dense options-dense data-testid=cut-model")
-                self.form = SchemaForm(TokenisationRequest, CUT, prefix="cut-")
+                self.form = SchemaForm(TokenisationRequest, CUT, prefix="cut-", ranges=True)
             self.shown = ui.html("", sanitize=False).props("role=status data-testid=token-preview")
             with ui.element("div").classes("actions"):
                 cut = ui.button("Tokenise", on_click=self._cut, color=None).classes("go")

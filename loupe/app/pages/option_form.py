@@ -82,7 +82,9 @@ def _control(fact: Mapping[str, Any]) -> Any:
     if _is_tuple(fact):
         return ui.input(label, value=_as_text(default)).props("dense outlined")
     whole = "float" not in kinds
-    number = ui.number(label, value=default, step=1 if whole else None, precision=0 if whole else None, format="%g")
+    number = (
+        ui.number(label, value=default, step=1, precision=0) if whole else ui.number(label, value=default, format="%g")
+    )
     unset = ' stack-label placeholder="by default"' if default is None else ""
     return number.props(f'dense outlined hint="{_range(fact)}"{unset}')
 
@@ -90,7 +92,7 @@ def _control(fact: Mapping[str, Any]) -> Any:
 def _range(fact: Mapping[str, Any]) -> str:
     low, high, above = fact["low"], fact["high"], fact["above"]
     lower = f"above {above:g}" if above is not None else f"from {low:g}" if low is not None else ""
-    upper = f"to {high:,}" if high is not None and high < ENDLESS else ""
+    upper = f"to {high:,}".removesuffix(".0") if high is not None and high < ENDLESS else ""
     return " ".join(filter(None, (lower, upper, fact["unit"])))
 
 

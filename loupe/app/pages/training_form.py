@@ -120,7 +120,7 @@ class TrainingForm:
             self.how = OptionForm(self.options["training"], FIRST, "train-")
         folded = ui.expansion("Advanced").classes("panel").props("data-testid=train-advanced")
         with folded, ui.element("div").classes("train-form body"):
-            self.request = SchemaForm(TrainingRequest, REQUEST, prefix="train-")
+            self.request = SchemaForm(TrainingRequest, REQUEST, prefix="train-", ranges=True)
             self.advanced = OptionForm(self.options["training"], [n for n in shared if n not in FIRST], "train-")
 
     def _follow_rows(self) -> None:

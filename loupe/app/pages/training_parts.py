@@ -21,6 +21,7 @@ LEVERS = {
     "stop": ("Stop and keep", "", "End after this step; its SAEs are kept as they are."),
     "retry": ("Retry", "main", "Work on it again."),
     "cancel": ("Cancel", "danger", "End now; only its checkpoints stay."),
+    "delete": ("Delete", "danger", "Forget it with its curves and checkpoints; its SAEs stay."),
 }
 MEASURES = {
     "step": "step", "tokens": "tokens", "loss": "loss ↓", "explained_variance": "explained variance ↑", "l0": "L0",

@@ -24,6 +24,7 @@ from loupe.app.pages.system_jobs import log_html
 from loupe.app.pages.training_curves import TrainingCurves
 from loupe.app.pages.training_fork import ask_fork
 from loupe.app.plain import plain
+from loupe.app.sizes import size_text
 from loupe.app.workspace import Workspace
 from loupe.storage.errors import NotFound as NoSuchRow
 
@@ -142,7 +143,10 @@ class TrainingView:
         """Look again after anything happened; while it runs points come with every second."""
         if self._stale or self.curves.is_followed or self.told["state"] in ("running", "queued"):
             self._stale = False
-            await self.show()
+            try:
+                await self.show()
+            except NoSuchRow:  # somebody deleted it
+                ui.navigate.to("/training")
 
     async def _act(self, event: Any) -> None:
         act, id = str(event.args["act"]), str(event.args["id"])
@@ -156,7 +160,10 @@ class TrainingView:
         elif act == "save":
             here.trainings.save_now(self.id)
         elif act == "stop":
-            here.trainings.stop(self.id)
+            await here.trainings.stop(self.id, by=visitor())
+        elif act == "delete":
+            await self._delete()
+            return
         elif act == "cancel":
             await self._cancel()
         elif act == "log":
@@ -169,6 +176,14 @@ class TrainingView:
         question = "Cancel this training? Only its checkpoints stay. “Stop and keep” would keep its SAEs."
         if await confirmed(question, "Cancel the training", "Let it run"):
             await self.workspace.jobs.cancel(self.id, by=visitor(), confirm=True)
+
+    async def _delete(self) -> None:
+        kept = await self.workspace.trainings.checkpoints(self.id)
+        held = f" and {len(kept)} checkpoints ({size_text(sum(each.size for each in kept))})" if kept else ""
+        question = f"Delete this training with its curves{held} for good? Its SAEs stay in the Library."
+        if await confirmed(question, "Delete it", "Keep it"):
+            await self.workspace.trainings.delete(self.id, by=visitor(), confirm=True)
+            ui.navigate.to("/training")
 
     async def _act_on_checkpoint(self, act: str, id: str) -> None:
         trainings = self.workspace.trainings

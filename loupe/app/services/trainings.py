@@ -6,11 +6,12 @@ a time holds the device, the others wait; analyses never wait for one longer tha
 
 import asyncio
 import builtins
+import logging
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from loupe.app.bridge import Bridge
-from loupe.app.errors import Conflict, NotFound
+from loupe.app.errors import ConfirmationNeeded, Conflict, NotFound
 from loupe.app.services.catalogue import Catalogue
 from loupe.app.services.curves import CURVES, HELD_OUT, density_strip, series, without_pictures
 from loupe.app.services.engine import Engine
@@ -30,6 +31,8 @@ from loupe.storage.store import Store
 
 if TYPE_CHECKING:
     from loupe.engine.sae.plan import TrainingPlan
+
+log = logging.getLogger(__name__)
 
 PRIORITY = 2  # of trainings, see engine/jobs.py
 
@@ -84,12 +87,41 @@ class Trainings:
     # The levers beyond those of every job.
 
     def save_now(self, id: str) -> None:
-        """Ask for a checkpoint at the end of this step, and list its SAEs. Raises Conflict when it does not run."""
-        self._running(id).save_now()
+        """Ask for a checkpoint at the end of this step. Raises Conflict when it does not run, or is paused."""
+        work = self._running(id)
+        if work.live.paused:
+            raise Conflict("The training is paused. Resume it, and then save.")
+        work.save_now()
 
-    def stop(self, id: str) -> None:
-        """End the training after this step, and keep its SAEs as they are. Raises Conflict when it does not run."""
-        self._running(id).job.stop()
+    async def stop(self, id: str, *, by: str = "") -> None:
+        """End the training after this step, and keep its SAEs as they are; a paused one goes on to do that.
+
+        Raises Conflict when it does not run.
+        """
+        work = self._running(id)
+        work.job.stop()
+        if work.live.paused:
+            await self.jobs.resume(id, by=by)
+
+    async def delete(self, id: str, *, by: str = "", confirm: bool = False) -> None:
+        """Forget a training that has ended, with its curves and checkpoints, for good; its SAEs stay.
+
+        Raises NotFound, Conflict while it or one that goes on from it works, ConfirmationNeeded for another person's.
+        """
+        record = await self._record(id)
+        if record.finished_at is None or any(live.id == id for live in self.jobs.live):
+            raise Conflict("The training has not ended. Stop or cancel it first.")
+        for live in self.jobs.live:
+            if id in (live.record.request.get("fork_of"), live.record.request.get("retry_of")):
+                raise Conflict(f"{live.record.name} goes on from it. Stop that first.")
+        if record.author not in ("", by):
+            if not confirm:
+                raise ConfirmationNeeded(f"This is {record.author}'s work. Confirm to delete it.")
+            log.warning("%s deleted a training of %s", by or "somebody", record.author)
+        for gone in await self.store.trainings.delete(id):
+            await self.store.remove(gone)
+        self.bridge.publish("jobs")
+        self._tell_library()
 
     async def fork(
         self, checkpoint_id: str, *, name: str = "", training: dict[str, Any] | None = None, author: str = ""
@@ -100,6 +132,9 @@ class Trainings:
         """
         checkpoint = await self.store.trainings.checkpoint(checkpoint_id)
         request = TrainingRequest.model_validate((await self._record(checkpoint.job_id)).request)
+        steps = (training or {}).get("steps")
+        if isinstance(steps, int) and steps <= checkpoint.step:
+            raise BadOption(f"The checkpoint is of step {checkpoint.step}: steps in all must be more; got {steps}.")
         changed = {
             "name": name or f"{request.title}, from step {checkpoint.step}",
             "training": {**request.training, **(training or {})},
@@ -250,7 +285,11 @@ class Trainings:
     def _view(self, job: dict[str, Any], points: Any) -> dict[str, Any]:
         latest = {point.sae: without_pictures(point.measured) for point in points}
         work = self._working.get(job["id"])
-        extra = ["save", "stop"] if work and work.job else []
+        extra = []
+        if work and work.job:
+            extra = ["stop"] if work.live.paused else ["save", "stop"]
+        elif "finished_at" in job:
+            extra = ["delete"]
         return job | {"latest": latest, "actions": [*job["actions"], *extra]}
 
 

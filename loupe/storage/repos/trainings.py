@@ -12,9 +12,9 @@ from loupe.storage.artefacts import Artefact
 from loupe.storage.database import Database
 from loupe.storage.paths import new_id
 from loupe.storage.records import as_record
-from loupe.storage.repos.artefacts import drop_if_unused, row_of
+from loupe.storage.repos.artefacts import drop_all_unused, drop_if_unused, row_of
 from loupe.storage.repos.one_row import columns, find
-from loupe.storage.rows import CheckpointRow, PointRow
+from loupe.storage.rows import CheckpointRow, JobRow, PointRow
 
 _POINT, _CHECKPOINT = columns(PointRow), columns(CheckpointRow)
 
@@ -138,6 +138,19 @@ class Trainings:
             await session.delete(row)
             await session.flush()
             return await drop_if_unused(session, row.artefact_id)
+
+    async def delete(self, job_id: str) -> tuple[str, ...]:
+        """Forget a training with its log, points and checkpoints; returns the artefacts whose folders may go.
+
+        Its SAEs stay. Raises NotFound.
+        """
+        async with self._database.write() as session:
+            job = await find(session, JobRow, job_id)
+            query = select(_CHECKPOINT.artefact_id).where(_CHECKPOINT.job_id == job_id)
+            artefacts = [*await session.scalars(query), job.checkpoint_id]
+            await session.delete(job)
+            await session.flush()
+            return await drop_all_unused(session, artefacts)
 
     async def prune(self, job_id: str, newest: int) -> tuple[str, ...]:
         """Forget all but the newest checkpoints and those kept; returns the artefacts whose folders may go."""
