@@ -186,23 +186,6 @@ class ResultRow(Row, table=True):
     last_used_at: datetime = _moment()
 
 
-class ModelRow(Row, table=True):
-    """A model, verbalizer or reconstructor folder that was used here."""
-
-    number: int | None = Field(default=None, primary_key=True)
-    id: str = Field(unique=True)
-    kind: str = Field(index=True)
-    name: str
-    path: str
-    source: str
-    revision: str
-    fingerprint: str = Field(index=True)
-    size: int
-    details: dict[str, Any] = _json()
-    created_at: datetime = _moment()
-    last_used_at: datetime = _moment()
-
-
 class LibraryRow(Row, table=True):
     """Something people put into the library that is no folder: a pair, a group, a certificate, a choice."""
 

@@ -19,7 +19,6 @@ from loupe.storage.repos.datasets import Datasets
 from loupe.storage.repos.jobs import Jobs, JobSweep
 from loupe.storage.repos.library import Library
 from loupe.storage.repos.logs import Logs
-from loupe.storage.repos.models import Models
 from loupe.storage.repos.results import Results
 from loupe.storage.repos.runs import Runs
 from loupe.storage.repos.saes import Saes
@@ -53,7 +52,6 @@ class Store:
     jobs: Jobs
     logs: Logs
     cache: ResultCache
-    models: Models
     library: Library
     datasets: Datasets
     saes: Saes
@@ -125,7 +123,6 @@ async def _assembled(
         jobs=jobs,
         logs=Logs(database),
         cache=ResultCache(Results(database, now), artefacts),
-        models=Models(database, now),
         library=Library(database, now),
         datasets=Datasets(database, now),
         saes=Saes(database, now),

@@ -85,8 +85,8 @@ async def test_backups_taken_while_runs_come_and_go_are_each_consistent(store, t
         for name, size in (("from", 1000), ("to", 0)):
             await session.execute(
                 text(
-                    "INSERT INTO model (id, kind, name, path, source, revision, fingerprint, size, details, "
-                    "created_at, last_used_at) VALUES (:name, '', '', '', '', '', '', :size, '{}', '', '')"
+                    "INSERT INTO dataset (id, name, author, source, documents, characters, fingerprint, details, "
+                    "created_at) VALUES (:name, '', '', '', :size, 0, '', '{}', '')"
                 ),
                 {"name": name, "size": size},
             )
@@ -95,9 +95,9 @@ async def test_backups_taken_while_runs_come_and_go_are_each_consistent(store, t
     async def move() -> None:
         while not stopped.is_set():
             async with store.database.write() as session:
-                await session.execute(text("UPDATE model SET size = size - 1 WHERE id = 'from'"))
+                await session.execute(text("UPDATE dataset SET documents = documents - 1 WHERE id = 'from'"))
                 await asyncio.sleep(0)
-                await session.execute(text("UPDATE model SET size = size + 1 WHERE id = 'to'"))
+                await session.execute(text("UPDATE dataset SET documents = documents + 1 WHERE id = 'to'"))
 
     async def come_and_go() -> None:
         while not stopped.is_set():
@@ -114,10 +114,10 @@ async def test_backups_taken_while_runs_come_and_go_are_each_consistent(store, t
         assert snapshot.damaged == ()
         verify(target, snapshot.number)
         database = snapshot.folder / "loupe.db"
-        assert rows(database, "SELECT sum(size) FROM model WHERE id IN ('from', 'to')") == [(1000,)]
+        assert rows(database, "SELECT sum(documents) FROM dataset WHERE id IN ('from', 'to')") == [(1000,)]
         assert {id for (id,) in rows(database, "SELECT id FROM artefact")} == set(snapshot.artefacts)
         seen += len(snapshot.artefacts)
-        ((moved,),) = rows(database, "SELECT size FROM model WHERE id = 'to'")
+        ((moved,),) = rows(database, "SELECT documents FROM dataset WHERE id = 'to'")
         if taken >= 5 and seen and moved:  # something came and went, and moved, while backups looked
             break
     stopped.set()

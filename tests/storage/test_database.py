@@ -12,50 +12,48 @@ from sqlalchemy.exc import IntegrityError, StatementError
 
 from loupe.storage.database import Database
 from loupe.storage.errors import CorruptDatabase, StoreBusy, StoreFull
-from loupe.storage.rows import ArtefactRow, ModelRow, ResultRow
+from loupe.storage.rows import ArtefactRow, DatasetRow, ResultRow
 from loupe.storage.schema import migrate
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 
 
-def model(path: str, size: int = 0, **changes) -> ModelRow:
-    values = {"kind": "model", "name": "m", "source": "local", "revision": "", "fingerprint": "", "details": {}}
-    return ModelRow(
-        **{**values, "id": path, "path": path, "size": size, "created_at": NOW, "last_used_at": NOW, **changes}
-    )
+def dataset(id: str, documents: int = 0, **changes) -> DatasetRow:
+    values = {"name": "d", "author": "", "source": "file", "characters": 0, "fingerprint": "", "details": {}}
+    return DatasetRow(**values | {"id": id, "documents": documents, "created_at": NOW} | changes)
 
 
-async def size_of(database: Database, id: str) -> int | None:
+async def documents_of(database: Database, id: str) -> int | None:
     async with database.read() as session:
-        return await session.scalar(select(ModelRow.size).where(ModelRow.id == id))
+        return await session.scalar(select(DatasetRow.documents).where(DatasetRow.id == id))
 
 
 async def increment(database: Database, times: int) -> None:
     for _ in range(times):
         async with database.write() as session:
-            size = await session.scalar(text("SELECT size FROM model WHERE id = 'counter'"))
+            size = await session.scalar(text("SELECT documents FROM dataset WHERE id = 'counter'"))
             await asyncio.sleep(0)
-            await session.execute(text("UPDATE model SET size = :size WHERE id = 'counter'"), {"size": size + 1})
+            await session.execute(text("UPDATE dataset SET documents = :size WHERE id = 'counter'"), {"size": size + 1})
 
 
 async def test_no_update_is_lost_between_tasks_nor_between_connections_of_two_processes(database):
     async with database.write() as session:
-        session.add(model("counter"))
+        session.add(dataset("counter"))
     other = Database(database.path)  # has its own turn-taking, as another process would
     await asyncio.gather(*(increment(each, 25) for each in (database, database, other, other)))
     await other.close()
-    assert await size_of(database, "counter") == 100
+    assert await documents_of(database, "counter") == 100
 
 
 async def test_a_transaction_that_raises_is_undone_and_the_next_one_works(database):
     with pytest.raises(KeyError):
         async with database.write() as session:
-            session.add(model("a"))
+            session.add(dataset("a"))
             await session.flush()
             raise KeyError
     async with database.write() as session:
-        session.add(model("b"))
-    assert (await size_of(database, "a"), await size_of(database, "b")) == (None, 0)
+        session.add(dataset("b"))
+    assert (await documents_of(database, "a"), await documents_of(database, "b")) == (None, 0)
 
 
 async def test_a_cancelled_task_leaves_nothing_behind(database):
@@ -63,7 +61,7 @@ async def test_a_cancelled_task_leaves_nothing_behind(database):
 
     async def half() -> None:
         async with database.write() as session:
-            session.add(model("a"))
+            session.add(dataset("a"))
             await session.flush()
             inside.set()
             await asyncio.Event().wait()
@@ -74,27 +72,27 @@ async def test_a_cancelled_task_leaves_nothing_behind(database):
     with pytest.raises(asyncio.CancelledError):
         await task
     async with database.write() as session:
-        session.add(model("b"))
-    assert await size_of(database, "a") is None
+        session.add(dataset("b"))
+    assert await documents_of(database, "a") is None
 
 
 async def test_a_reader_sees_the_last_commit_and_does_not_wait_for_the_writer(database):
     async with database.write() as session:
-        session.add(model("a", size=1))
+        session.add(dataset("a", documents=1))
     async with database.write() as session:
-        await session.execute(text("UPDATE model SET size = 2"))
-        assert await size_of(database, "a") == 1
-    assert await size_of(database, "a") == 2
+        await session.execute(text("UPDATE dataset SET documents = 2"))
+        assert await documents_of(database, "a") == 1
+    assert await documents_of(database, "a") == 2
 
 
 async def test_a_reader_s_view_does_not_change_while_it_reads(database):
     async with database.write() as session:
-        session.add(model("a", size=1))
+        session.add(dataset("a", documents=1))
     async with database.read() as reading:
-        assert await reading.scalar(text("SELECT size FROM model")) == 1
+        assert await reading.scalar(text("SELECT documents FROM dataset")) == 1
         async with database.write() as session:
-            await session.execute(text("UPDATE model SET size = 2"))
-        assert await reading.scalar(text("SELECT size FROM model")) == 1
+            await session.execute(text("UPDATE dataset SET documents = 2"))
+        assert await reading.scalar(text("SELECT documents FROM dataset")) == 1
 
 
 async def test_a_writer_of_another_process_is_waited_for_only_so_long(database):
@@ -103,25 +101,25 @@ async def test_a_writer_of_another_process_is_waited_for_only_so_long(database):
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StoreBusy, match="try again") as caught:
             async with hasty.write() as session:
-                session.add(model("never"))
+                session.add(dataset("never"))
         other.execute("ROLLBACK")
     assert caught.value.retryable
     async with hasty.write() as session:
-        session.add(model("a"))
+        session.add(dataset("a"))
     await hasty.close()
 
 
 async def test_a_full_disk_is_told_and_what_was_saved_stays(database):
     async with database.write() as session:
-        session.add(model("kept"))
+        session.add(dataset("kept"))
     with pytest.raises(StoreFull, match="no space left"):
         async with database.write() as session:
             pages = await session.scalar(text("PRAGMA page_count"))
             await session.execute(text(f"PRAGMA max_page_count = {pages}"))
-            session.add(model("large", name="x" * 100_000))
+            session.add(dataset("large", name="x" * 100_000))
     async with database.write() as session:
         await session.execute(text("PRAGMA max_page_count = 1000000"))
-    assert (await size_of(database, "kept"), await size_of(database, "large")) == (0, None)
+    assert (await documents_of(database, "kept"), await documents_of(database, "large")) == (0, None)
 
 
 async def test_what_must_be_written_down_makes_room_on_a_full_disk(data_dir):
@@ -132,7 +130,7 @@ async def test_what_must_be_written_down_makes_room_on_a_full_disk(data_dir):
     async def record(session) -> str:
         pages = await session.scalar(text("PRAGMA page_count"))
         await session.execute(text(f"PRAGMA max_page_count = {1_000_000 if made_room else pages}"))
-        session.add(model("large", name="x" * 100_000))
+        session.add(dataset("large", name="x" * 100_000))
         return "written"
 
     assert await database.insist(record) == "written"
@@ -141,7 +139,7 @@ async def test_what_must_be_written_down_makes_room_on_a_full_disk(data_dir):
     with pytest.raises(ZeroDivisionError):
         await database.insist(lambda session: 1 / 0)
     assert made_room == []
-    assert await size_of(database, "large") == 0
+    assert await documents_of(database, "large") == 0
     await database.close()
 
 
@@ -149,7 +147,7 @@ async def test_a_damaged_page_is_told_with_the_way_out_and_closing_still_closes(
     migrate(data_dir)
     whole = Database(data_dir.database)
     async with whole.write() as session:
-        session.add_all([model(f"m{number}", name="x" * 500) for number in range(200)])
+        session.add_all([dataset(f"m{number}", name="x" * 500) for number in range(200)])
     await whole.close()
     contents = bytearray(data_dir.database.read_bytes())
     contents[4096 : 4096 * 60] = b"\xff" * (4096 * 59)
@@ -157,7 +155,7 @@ async def test_a_damaged_page_is_told_with_the_way_out_and_closing_still_closes(
     damaged = Database(data_dir.database)
     with pytest.raises(CorruptDatabase, match="loupe restore"):
         async with damaged.read() as session:
-            await session.execute(text("SELECT * FROM model"))
+            await session.execute(text("SELECT * FROM dataset"))
     with pytest.raises(CorruptDatabase):
         await damaged.close()
     assert damaged._engine.pool.checkedin() == 0
@@ -166,22 +164,22 @@ async def test_a_damaged_page_is_told_with_the_way_out_and_closing_still_closes(
 async def test_moments_come_back_aware_and_in_utc(database):
     east = timezone(timedelta(hours=5, minutes=30))
     async with database.write() as session:
-        session.add(model("a", created_at=NOW.astimezone(east)))
+        session.add(dataset("a", created_at=NOW.astimezone(east)))
     async with database.read() as session:
-        row = (await session.scalars(select(ModelRow))).one()
+        row = (await session.scalars(select(DatasetRow))).one()
     assert (row.created_at, row.created_at.tzinfo) == (NOW, UTC)
 
 
 async def test_a_moment_without_a_zone_is_refused(database):
     with pytest.raises(StatementError, match="no time zone"):
         async with database.write() as session:
-            session.add(model("a", created_at=NOW.replace(tzinfo=None)))
+            session.add(dataset("a", created_at=NOW.replace(tzinfo=None)))
 
 
 async def test_a_number_that_is_none_is_refused_rather_than_stored(database):
     with pytest.raises(StatementError, match="not JSON compliant"):
         async with database.write() as session:
-            session.add(model("a", details={"kl": float("nan")}))
+            session.add(dataset("a", details={"kl": float("nan")}))
 
 
 async def test_references_are_enforced(database):
@@ -230,7 +228,7 @@ async def test_closing_leaves_one_file(data_dir, database):
 
 async def test_a_task_that_is_cancelled_anywhere_in_a_transaction_leaves_no_lock_behind(database):
     async with database.write() as session:
-        session.add(model("counter"))
+        session.add(dataset("counter"))
     impatient = Database(database.path, busy_timeout_s=0.2)
     for turns in range(60):
         task = asyncio.create_task(increment(database, 1))
@@ -248,10 +246,10 @@ async def test_a_cancelled_writer_learns_of_it_once_its_transaction_is_whole(dat
 
     async def write() -> None:
         async with database.write() as session:
-            session.add(model("first"))
+            session.add(dataset("first"))
             await session.flush()
             entered.set()
-            session.add(model("second"))
+            session.add(dataset("second"))
             for _ in range(20):
                 await session.execute(text("SELECT 1"))
 
@@ -260,7 +258,7 @@ async def test_a_cancelled_writer_learns_of_it_once_its_transaction_is_whole(dat
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert [await size_of(database, id) for id in ("first", "second")] == [0, 0]
+    assert [await documents_of(database, id) for id in ("first", "second")] == [0, 0]
 
 
 async def test_a_writer_that_is_cancelled_and_fails_is_told_its_failure_and_then_the_cancellation(database):
@@ -298,7 +296,7 @@ async def test_what_must_be_written_down_is_although_its_writer_is_cancelled_whi
             await session.execute(text("SELECT 1"))
         if len(tries) == 1:
             raise StoreFull("nothing fits any more")
-        session.add(model("kept"))
+        session.add(dataset("kept"))
 
     task = asyncio.create_task(database.insist(work))
     await entered.wait()
@@ -306,7 +304,7 @@ async def test_what_must_be_written_down_is_although_its_writer_is_cancelled_whi
     with pytest.raises(asyncio.CancelledError):
         await task
     assert len(tries) == 2
-    assert await size_of(database, "kept") == 0
+    assert await documents_of(database, "kept") == 0
 
 
 async def test_a_time_limit_that_meets_a_failure_is_still_a_time_limit(database):

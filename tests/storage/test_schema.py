@@ -53,9 +53,9 @@ def schema_of(database) -> list[tuple[str, str]]:
     return sorted((name, re.sub(r"\s*([(),])\s*", r"\1", " ".join(sql.split()))) for name, sql in rows)
 
 
-def insert_model(database) -> None:
-    columns = "id, kind, name, path, source, revision, fingerprint, size, details, created_at, last_used_at"
-    execute(database, f"INSERT INTO model ({columns}) VALUES ('m', '', '', '', '', '', '', 7, '{{}}', '', '')")  # noqa: S608
+def insert_dataset(database) -> None:
+    columns = "id, name, author, source, documents, characters, fingerprint, details, created_at"
+    execute(database, f"INSERT INTO dataset ({columns}) VALUES ('d', '', '', '', 7, 0, '', '{{}}', '')")  # noqa: S608
 
 
 def test_a_new_database_is_created_at_the_latest_revision(data_dir):
@@ -84,26 +84,26 @@ def test_alembic_finds_nothing_left_to_migrate(data_dir):
 
 def test_an_older_database_is_copied_aside_and_brought_up_to_date(data_dir, later):
     migrate(data_dir)
-    insert_model(data_dir.database)
-    scripts = later("9001", 'op.execute("ALTER TABLE model ADD COLUMN licence TEXT")')
+    insert_dataset(data_dir.database)
+    scripts = later("9001", 'op.execute("ALTER TABLE dataset ADD COLUMN licence TEXT")')
     before, after, copy = migrate(data_dir, scripts)
     assert (before, after, copy.parent) == (HEAD, "9001", data_dir.backups)
-    assert execute(data_dir.database, "SELECT size, licence FROM model") == [(7, None)]
+    assert execute(data_dir.database, "SELECT documents, licence FROM dataset") == [(7, None)]
     assert current_revision(copy) == HEAD
-    assert execute(copy, "SELECT size FROM model") == [(7,)]
+    assert execute(copy, "SELECT documents FROM dataset") == [(7,)]
 
 
 def test_a_migration_that_fails_half_way_leaves_the_database_as_it_was(data_dir, later):
     migrate(data_dir)
-    insert_model(data_dir.database)
+    insert_dataset(data_dir.database)
     before = schema_of(data_dir.database)
-    later("9001", 'op.execute("ALTER TABLE model ADD COLUMN licence TEXT")')
+    later("9001", 'op.execute("ALTER TABLE dataset ADD COLUMN licence TEXT")')
     scripts = later("9002", 'op.execute("DROP TABLE job"); raise ZeroDivisionError')
     with pytest.raises(ZeroDivisionError):
         migrate(data_dir, scripts)
     assert schema_of(data_dir.database) == before
     assert current_revision(data_dir.database) == HEAD
-    assert execute(data_dir.database, "SELECT size FROM model") == [(7,)]
+    assert execute(data_dir.database, "SELECT documents FROM dataset") == [(7,)]
     assert migrate(data_dir) == (HEAD, HEAD, None)
 
 
@@ -177,11 +177,11 @@ def test_a_path_with_a_percent_sign_is_no_trouble(tmp_path):
 
 def test_a_copy_of_a_damaged_database_is_refused(data_dir, tmp_path):
     migrate(data_dir)
-    execute(data_dir.database, "CREATE INDEX odd ON model (size)")
-    insert_model(data_dir.database)
+    execute(data_dir.database, "CREATE INDEX odd ON dataset (documents)")
+    insert_dataset(data_dir.database)
     with closing(sqlite3.connect(data_dir.database)) as connection:
         connection.execute("PRAGMA writable_schema = ON")
-        connection.execute("UPDATE sqlite_master SET sql = 'CREATE INDEX odd ON model (name)' WHERE name = 'odd'")
+        connection.execute("UPDATE sqlite_master SET sql = 'CREATE INDEX odd ON dataset (name)' WHERE name = 'odd'")
         connection.commit()
     with pytest.raises(CorruptDatabase, match="is damaged"):
         copy_database(data_dir.database, tmp_path / "copy.db")
