@@ -84,14 +84,9 @@ def display_tokens(
     return views
 
 
-def token_bytes(tokenizer: PreTrainedTokenizerBase, token: int) -> bytes:
-    """The bytes one id stands for in the middle of a text; empty for an id the tokenizer does not have."""
-    return Vocabulary.of(tokenizer).bytes_of(token)
-
-
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """What is asked of a tokenizer for every token, asked once."""
+    """What is asked of a tokenizer for every token, asked once: hold on to it, since asking is dear for some."""
 
     tokenizer: PreTrainedTokenizerBase
     kind: Literal["byte_level", "sentencepiece", "other"]
@@ -108,6 +103,7 @@ class Vocabulary:
         return cls(tokenizer, _kind(steps), _invents_a_space(steps), added, special, len(tokenizer))
 
     def bytes_of(self, token: int) -> bytes:
+        """The bytes one id stands for in the middle of a text; empty for an id the tokenizer does not have."""
         if token in self.added:
             return self.added[token].encode("utf-8", "surrogatepass")
         piece = self.tokenizer.convert_ids_to_tokens(token) if 0 <= token < self.size else None

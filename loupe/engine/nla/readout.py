@@ -1,12 +1,13 @@
 """The columns beside an explanation: what the lenses read from an activation, and what the model says next.
- The logit lens applies the model's own final norm, head and softcap to the activation; the tuned lens corrects it
+
+The logit lens applies the model's own final norm, head and softcap to the activation; the tuned lens corrects it
 first. Next tokens are the model's own probabilities at that position.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from loupe.engine.models.language_model import LanguageModel
 from loupe.engine.models.lens import TopTokens, TunedLens, logit_lens, tuned_lens
-from loupe.engine.models.tokens import token_bytes
+from loupe.engine.models.tokens import Vocabulary
 from loupe.engine.nla.results import Readout
 
 
@@ -27,6 +28,12 @@ class Readouts:
     lens_k: int
     next_k: int
     tuned: TunedLens | None = None
+    _vocabulary: Vocabulary | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        # looked up once: a tokenizer with thousands of added tokens takes tens of milliseconds to tell about them
+        known = Vocabulary.of(self.model.tokenizer) if self.model.tokenizer else None
+        object.__setattr__(self, "_vocabulary", known)
 
     def read(
         self, activation: Float[Tensor, " d_model"], normed: Float[Tensor, " d_model"]
@@ -49,5 +56,5 @@ class Readouts:
 
     def _named(self, top: TopTokens) -> Iterator[Readout]:
         for token, probability in zip(top.ids[0].tolist(), top.probabilities[0].tolist(), strict=True):
-            raw = token_bytes(self.model.tokenizer, token) if self.model.tokenizer else b""
+            raw = self._vocabulary.bytes_of(token) if self._vocabulary else b""
             yield Readout(raw.decode("utf-8", "replace") or f"<id {token}>", token, probability)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
 
 from loupe.engine.models.growing_text import GrowingText
-from loupe.engine.models.tokens import token_bytes
+from loupe.engine.models.tokens import Vocabulary
 from tests.engine.models.vocabularies import byte_level, metaspace, sentencepiece, word_piece
 
 KINDS = {"byte_level": byte_level, "sentencepiece": sentencepiece, "metaspace": metaspace, "word_piece": word_piece}
@@ -40,7 +40,7 @@ def test_stray_bytes_read_as_when_decoded_at_once_and_hold_nothing_up(raw: list[
 
 @lru_cache
 def _one_byte_tokens() -> dict[bytes, int]:
-    return {token_bytes(byte_level(), token): token for token in range(len(byte_level()))}
+    return {Vocabulary.of(byte_level()).bytes_of(token): token for token in range(len(byte_level()))}
 
 
 def test_half_a_character_waits_for_its_other_half() -> None:

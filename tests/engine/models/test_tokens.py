@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
 
 from loupe.engine.errors import BadInput, BrokenText, EmptyText, TextTooLong
-from loupe.engine.models.tokens import display_tokens, encode_text, token_bytes, whole_text
+from loupe.engine.models.tokens import Vocabulary, display_tokens, encode_text, whole_text
 from tests.engine.models.vocabularies import byte_level, metaspace, sentencepiece, word_piece
 
 any_text = st.text(st.characters(codec="utf-8"), min_size=1, max_size=40)
@@ -41,7 +41,7 @@ def test_half_a_character_stays_visible(tokenizer: PreTrainedTokenizerFast) -> N
 
 def test_whole_characters_beside_a_stray_byte_are_readable() -> None:
     tokenizer = byte_level()
-    alphabet = {token_bytes(tokenizer, token): token for token in range(len(tokenizer))}
+    alphabet = {Vocabulary.of(tokenizer).bytes_of(token): token for token in range(len(tokenizer))}
     from loupe.engine.models.tokens import _readable
 
     view = _readable("ß".encode() + b"\xf0\x9f" + b"ok", special=False)
@@ -75,7 +75,7 @@ def test_ids_that_do_not_begin_a_text_keep_their_space() -> None:
     tokenizer = sentencepiece()
     ids = encode_text(tokenizer, "The fox", add_special_tokens=False)
     assert display_tokens(tokenizer, ids[1:], from_start=False)[0].text == " fox"
-    assert token_bytes(tokenizer, ids[0]) == b" The"
+    assert Vocabulary.of(tokenizer).bytes_of(ids[0]) == b" The"
 
 
 def test_a_metaspace_pre_tokenizer_invents_a_space_too() -> None:

@@ -14,6 +14,7 @@ from loupe.engine.device import DeviceThread
 from loupe.engine.errors import BadInput, BadOption, BadPositions, EmptyText, LayerOutOfRange, TextTooLong
 from loupe.engine.models.lens import TunedLens
 from loupe.engine.models.loading import load_model, wrap_model
+from loupe.engine.models.tokens import Vocabulary
 from loupe.engine.nla.analysis import AnalysisJob, AnalysisRequest
 from loupe.engine.nla.batching import VerbalizerBatch
 from loupe.engine.nla.extraction import base_run_steps, extract
@@ -131,6 +132,17 @@ def test_lenses_are_the_models_own_norm_head_and_probabilities(loaded, best_of_t
         )
         assert [readout.token_id for readout in row.logit_lens] == lens.indices[row.position].tolist()
         assert row.tuned_lens is None
+
+
+def test_a_tokenizer_is_asked_about_itself_once_however_many_positions_are_read_out(loaded, monkeypatch):
+    real, asked = Vocabulary.of, []
+    monkeypatch.setattr(Vocabulary, "of", lambda tokenizer: asked.append(1) or real(tokenizer))
+    counts = []
+    for positions in ((5,), (2, 3, 4, 5, 6)):
+        asked.clear()
+        analyse(loaded, positions=positions, max_new_tokens=2, kl=False, salience="none")
+        counts.append(len(asked))
+    assert counts[0] == counts[1]
 
 
 def test_the_denominator_of_a_pair_without_one_is_this_text(loaded, best_of_three):
