@@ -8,12 +8,11 @@ from nicegui import app, ui
 from loupe.app.pages import run_view, states, summary
 from loupe.app.pages.card import Look, card_html, hint_html, waiting_html
 from loupe.app.pages.controls import Segmented
+from loupe.app.pages.grids import Grids
 from loupe.app.pages.links import address
 from loupe.app.pages.run_view import RunView
 from loupe.app.pages.scales import SCORES, Scale, salience_scale, scale_of
 from loupe.app.pages.strip import SPOKEN, Paint, State, TokenStrip
-from loupe.app.pages.table import COLUMNS, DEFAULT, ResultTable
-from loupe.app.pages.transposed import Transposed
 from loupe.app.services.live import LiveRun
 from loupe.app.workspace import Workspace
 from loupe.storage.rows import WorkState
@@ -43,8 +42,6 @@ class Reader:
         self._seen, self._card_drawn, self._shown_card = 0, hint_html(), None
         self._asked: frozenset[int] = frozenset()
         self._samples: list[dict[str, str]] = []
-        self._table: ResultTable | None = None
-        self._transposed: Transposed | None = None
         wishes = app.storage.user
         self.mode = wishes.get("view", "text") if wishes.get("view") in VIEWS else "text"
         self.score = wishes.get("colour", "fve_nrm") if wishes.get("colour") in (*SCORES, PLAIN) else "fve_nrm"
@@ -67,30 +64,15 @@ class Reader:
                     label="Colour by",
                     on_change=lambda event: self._recolour(event.value),
                 ).props("dense outlined options-dense data-testid=colour-by")
-                self._place_columns()
+                self._grids = Grids(self._pick)
+                self._grids.place_menu()
                 ui.space()
                 self.actions = ui.element("div").classes("run-actions")
             self.strip = TokenStrip(self._heard)
-            self._other = ui.element("div").classes("other-view")
+            self._grids.place()
             self.legend = ui.html("", sanitize=False)
         self._keys = ui.element("button").props("type=button class=sr aria-hidden=true tabindex=-1 data-key=v")
         self._keys.on("click", self._next_view)
-
-    def _place_columns(self) -> None:
-        wanted = app.storage.user.get("columns") or list(DEFAULT)
-        self._wanted = [name for name in COLUMNS if name in wanted]
-        self._columns = ui.button("Columns", icon="view_column", color=None).classes("quiet")
-        self._columns.props("flat no-caps dense data-testid=columns")
-        with self._columns, ui.menu(), ui.element("div").classes("options columns-menu"):
-            whole = ui.checkbox("Whole explanations", value=bool(app.storage.user.get("whole")))
-            whole.props("dense data-testid=column-whole").on_value_change(lambda event: self._wrap(bool(event.value)))
-            ui.separator()
-            for name, column in COLUMNS.items():
-                box = ui.checkbox(column.label, value=name in self._wanted)
-                box.props(f"dense data-testid=column-{name.replace('_', '-')}")
-                box.tooltip(column.title) if column.title else None
-                box.on_value_change(lambda event, name=name: self._choose_column(name, bool(event.value)))
-        self._columns.visible = False
 
     def place_card(self) -> None:
         """Make the card where the caller stands in the layout."""
@@ -288,18 +270,6 @@ class Reader:
         self._draw()
         self._redraw_card()
 
-    def _wrap(self, whole: bool) -> None:
-        app.storage.user["whole"] = whole
-        if self._table is not None:
-            self._table.wrap(whole)
-
-    def _choose_column(self, name: str, wanted: bool) -> None:
-        chosen = {*self._wanted, name} if wanted else {*self._wanted} - {name}
-        self._wanted = [column for column in COLUMNS if column in chosen]
-        app.storage.user["columns"] = self._wanted
-        if self._table is not None:
-            self._table.choose(self._wanted)
-
     def _card_act(self, event: Any) -> None:
         if event.args == "order":
             self.by_salience = app.storage.user["by_salience"] = not self.by_salience
@@ -318,30 +288,11 @@ class Reader:
     def _draw(self, only: list[int] | None = None) -> None:
         scale = self._scale()
         self.strip.box.visible = self.mode == "text" or not self.view.positions
-        self._columns.visible = self.mode == "table"
         whole = None if only is None or (scale and scale.score.limit is None and self._live) else only
         if self.strip.box.visible:
             self.strip.show(self.view, Paint(self._state_of, self.score, scale, self.locked, self.chosen), whole)
-        self._draw_other(scale)
+        self._grids.show(self.mode, self.view, self._look, self.score, scale, self.locked)
         self.legend.set_content(summary.legend_html(scale, self.mode, self._states()))
-
-    def _draw_other(self, scale: Scale | None) -> None:
-        shown = None
-        if self.mode == "table" and self.view.positions:
-            if self._table is None:
-                with self._other:
-                    self._table = ResultTable(self._wanted, self._pick)
-                self._table.wrap(bool(app.storage.user.get("whole")))
-            shown = self._table
-        elif self.mode == "transposed" and self.view.positions:
-            if self._transposed is None:
-                with self._other:
-                    self._transposed = Transposed(self._pick)
-            shown = self._transposed
-        for view in filter(None, (self._table, self._transposed)):
-            view.box.visible = view is shown
-        if shown is not None:
-            shown.show(self.view, self._look(), self.score, scale, self.locked)
 
     def _states(self) -> set[State]:
         """The states that are drawn; asked at every update, so without walking over all tokens."""
