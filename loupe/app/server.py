@@ -100,7 +100,7 @@ def _lifespan(settings: Settings):
                     warming.cancel()
                     await asyncio.gather(warming, return_exceptions=True)
                     app.state.workspace = None
-        except Exception as error:
+        except Exception as error:  # kept for whoever started the server, which says why it did not
             app.state.failure = error
             raise
 
@@ -114,7 +114,7 @@ async def _warm_up(workspace: Workspace) -> None:
         await workspace.engine.device()
         if workspace.settings.preload and workspace.catalogue.has_starter:
             await workspace.models.preload(AnalysisOptions(text=" "))
-    except Exception:
+    except Exception:  # nobody asked for it yet; whoever asks meets the same failure and is told
         log.exception("the engine could not be warmed up; requests will say why")
 
 
@@ -131,6 +131,7 @@ def _add_pages(app: FastAPI, settings: Settings, secret: str, data_dir: DataDir)
         features,
         history,
         library,
+        missing,
         steering,
         system,
         templates,
@@ -141,6 +142,7 @@ def _add_pages(app: FastAPI, settings: Settings, secret: str, data_dir: DataDir)
     )
 
     answer_programs(nicegui_app)
+    missing.install(nicegui_app, app)
     theme.install(settings.root_path)
     trainings = (datasets, templates, training, training_form, training_view)  # fixed paths before /training/{id}
     for room in (analysis, history, compare, library, *trainings, features, steering, system):

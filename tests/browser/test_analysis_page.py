@@ -142,6 +142,14 @@ def test_a_hostile_host_or_origin_gets_nothing(server: Server) -> None:
     assert "frame-ancestors 'self'" in page.headers["content-security-policy"] and len(page.content) < 300_000
 
 
+def test_an_address_that_is_no_page_leads_on_and_repeats_nothing_as_markup(server: Server) -> None:
+    with httpx.Client(base_url=server.url, trust_env=False) as http:
+        answer = http.get("/nowhere/<img src=x>", headers={"accept": "text/html"})
+        told = http.get("/nowhere", headers={"accept": "application/json"})
+    assert answer.status_code == told.status_code == 404 and told.json()["error"]["code"] == "not_found"
+    assert "There is no such page" in answer.text and "nav-library" in answer.text and "<img src=x>" not in answer.text
+
+
 def test_the_event_stream_tells_of_an_analysis(server: Server) -> None:
     with httpx.Client(base_url=server.url, trust_env=False, timeout=240) as http:
         after = http.get("/api/v1/health").status_code and 0

@@ -121,8 +121,6 @@ class AnalyseBox:
             return
         self.progress.set_content("")
         self.said.set_content(ended_html(live))
-        if live.error:
-            self._tell(live.error)
         self._edited()
 
     def _tell(self, problem: dict[str, Any]) -> None:

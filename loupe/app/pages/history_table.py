@@ -71,8 +71,9 @@ def table_html(page: Page[RunRecord], query: Query, chosen: Sequence[str]) -> st
     head = "".join(_heading(column, label, query) for column, label in COLUMNS)
     rows = "".join(_row(record, query, record.id in chosen) for record in page.items)
     return (
-        '<table class="history" data-testid="history-table"><thead><tr><th class="pick"><span class="sr">Compare</span>'
-        f"</th>{head}<th><span class=sr>What to do</span></th></tr></thead><tbody>{rows}</tbody></table>"
+        '<table class="history stacks" data-testid="history-table"><thead><tr><th class="pick">'
+        f'<span class="sr">Compare</span></th>{head}<th><span class="sr">What to do</span></th></tr></thead>'
+        f"<tbody>{rows}</tbody></table>"
     )
 
 
@@ -95,12 +96,13 @@ def _row(record: RunRecord, query: Query, is_chosen: bool) -> str:
     title = f'<a href="{link(f"/runs/{record.id}")}">{name}</a>' if can_open else name
     return (
         f'<tr data-testid="history-row" data-run="{id}"{" class=chosen" if is_chosen else ""}>'
-        f"<td class=pick>{_pick(record, is_chosen)}</td>"
+        f'<td class="pick">{_pick(record, is_chosen)}</td>'
         f'<td class="name">{title}{_origin(record)}{about}</td>'
-        f"<td>{html.escape(plain(record.model, 40))}{_layer(record)}</td>"
-        f"<td>{named(record.author) if record.author else ''}</td>"
-        f"<td>{_state(record)}</td><td class=num>{_recovered(record)}</td>"
-        f"<td class=when>{_moment(record)}</td><td class=acts>{_acts(record, id)}</td></tr>"
+        f'<td data-label="Model">{html.escape(plain(record.model, 40))}{_layer(record)}</td>'
+        f'<td data-label="By">{named(record.author) if record.author else ""}</td>'
+        f'<td data-label="State">{_state(record)}</td>'
+        f'<td class="num" data-label="Recovered">{_recovered(record)}</td>'
+        f'<td class="when" data-label="Made">{_moment(record)}</td><td class="acts">{_acts(record, id)}</td></tr>'
     )
 
 

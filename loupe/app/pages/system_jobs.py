@@ -143,7 +143,8 @@ def table_html(found: Page[dict[str, Any]], *, is_filtered: bool = False) -> str
         return f'<p class="body soft" data-testid="jobs-empty">{said}</p>'
     heads = "".join(f"<th>{name}</th>" for name in ("Job", "State", "Progress", "Priority", "By", ""))
     rows = "".join(_row(job) for job in found.items)
-    return f'<table class="history" data-testid="jobs"><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>'
+    table = f"<thead><tr>{heads}</tr></thead><tbody>{rows}</tbody>"
+    return f'<table class="history stacks" data-testid="jobs">{table}</table>'
 
 
 def _row(job: dict[str, Any]) -> str:
@@ -153,13 +154,17 @@ def _row(job: dict[str, Any]) -> str:
     error = f'<div class="bad">{html.escape(plain(job["error"]["message"], 300))}</div>' if job.get("error") else ""
     cells = (
         f'<td class="name">{name}<div class="soft">{html.escape(job["kind"])}</div>{error}</td>',
-        f'<td><span class="state {job["state"]}">{job["state"]}</span></td>',
-        f'<td class="when">{_progress(job)}</td>',
-        f"<td>{_priority(job)}</td>",
-        f"<td><bdi>{html.escape(plain(job.get('author', ''), 40))}</bdi></td>",
+        f'<td data-label="State"><span class="state {job["state"]}">{job["state"]}</span></td>',
+        f'<td class="when" data-label="Progress">{_progress(job)}</td>',
+        f'<td data-label="Priority">{_priority(job)}</td>',
+        f'<td data-label="By">{_author(job.get("author", ""))}</td>',
         f'<td class="acts">{_levers(job)}</td>',
     )
     return f'<tr data-testid="job" data-id="{job["id"]}" data-state="{job["state"]}">{"".join(cells)}</tr>'
+
+
+def _author(name: str) -> str:
+    return f"<bdi>{html.escape(plain(name, 40))}</bdi>" if name else ""
 
 
 def _progress(job: dict[str, Any]) -> str:
@@ -169,7 +174,8 @@ def _progress(job: dict[str, Any]) -> str:
     left = f" · {seconds(job['seconds_left'])} left" if "seconds_left" in job else ""
     took = f" · {seconds(job['seconds'])}" if "seconds" in job and not left else ""
     message = f'<div class="soft">{html.escape(plain(job["message"], 80))}</div>' if _is_open(job) else ""
-    return f'{bar}<span class="num">{count}{left}{took}</span>{message}'
+    numbers = f'<span class="num">{count}{left}{took}</span>' if count or left or took else ""
+    return bar + numbers + message
 
 
 def _is_open(job: dict[str, Any]) -> bool:
