@@ -142,6 +142,19 @@ async def test_a_fit_check_measures_without_keeping_anything(api: httpx.AsyncCli
     assert (await workspace.jobs.list(kind="training")).total == 0
 
 
+async def test_what_no_memory_holds_is_refused_with_numbers_before_anything_is_tried(
+    api: httpx.AsyncClient, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr((await workspace.engine.device()).memory, "limit", 1 << 30)
+    rows = await token_rows(api, workspace)
+    huge = {"tokenisation": rows, **SMALL, "saes": [{"d_sae": 1 << 24, "options": {"k": 4}}]}
+    fit = (await api.post("/api/v1/trainings/fit", json=huge)).json()["data"]
+    assert not fit["fits"] and "of memory are needed" in fit["problems"][0] and fit["seconds"] is None
+    refused = (await api.post("/api/v1/trainings", json=huge)).json()["error"]
+    assert refused["code"] == "out_of_device_memory" and "may be taken" in refused["message"]
+    assert (await workspace.jobs.list(kind="training")).total == 0
+
+
 async def test_a_training_goes_on_after_a_restart_without_gap_or_double(make_settings: Callable[..., Settings]) -> None:
     settings = make_settings()
     long = {**SMALL, "training": {**SMALL["training"], "steps": 400, "log_interval": 1, "checkpoint_interval": 5}}

@@ -119,8 +119,13 @@ def _print_fit(found: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
+    speed = (
+        "not tried"
+        if found["seconds"] is None
+        else f"{found['seconds']:,.0f} s at {found['tokens_per_s']:,.0f} tokens/s"
+    )
     out.print(
-        f"{found['seconds']:,.0f} s at {found['tokens_per_s']:,.0f} tokens/s, {found['epochs']:.2f} epochs; memory "
+        f"{speed}, {found['epochs']:.2f} epochs; memory "
         f"{size_text(found['memory_bytes'])} of {size_text(found['memory_free_bytes'])}, disk "
         f"{size_text(found['disk_bytes'])} of {size_text(found['disk_free_bytes'])}"
     )

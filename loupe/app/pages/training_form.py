@@ -254,11 +254,11 @@ def fit_html(fit: Fit) -> str:
         ("memory", f"{size_text(fit.memory_bytes)} of {size_text(fit.memory_free_bytes)} free"),
         ("of that the buffer", size_text(fit.buffer_bytes)),
         ("disk", f"{size_text(fit.disk_bytes)} of {size_text(fit.disk_free_bytes)} free"),
-        ("time", f"about {seconds(fit.seconds)}, as fast as the machine is now"),
-        ("speed", f"{fit.tokens_per_s:,.0f} tokens/s"),
+        ("time", "" if fit.seconds is None else f"about {seconds(fit.seconds)}, as fast as the machine is now"),
+        ("speed", "" if fit.tokens_per_s is None else f"{fit.tokens_per_s:,.0f} tokens/s"),
         ("text", f"{fit.tokens:,} tokens in {fit.rows:,} rows, read {show(fit.epochs)} times"),
     )
-    rows = "".join(f"<span>{name} <b>{html.escape(value)}</b></span>" for name, value in facts)
+    rows = "".join(f"<span>{name} <b>{html.escape(value)}</b></span>" for name, value in facts if value)
     reasons = "".join(f"<li>{html.escape(problem)}</li>" for problem in fit.problems)
     verdict = "It fits." if fit.fits else "It does not fit."
     listed = f'<ul class="wrong-lines">{reasons}</ul>' if reasons else ""

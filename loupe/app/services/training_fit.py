@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from loupe.engine.data.rows import TokenRows
     from loupe.engine.device import DeviceThread
     from loupe.engine.jobs import Steps
+    from loupe.engine.memory import MemoryBudget
     from loupe.engine.models.language_model import LanguageModel
     from loupe.engine.sae.plan import TrainingPlan
     from loupe.engine.sae.trainer import TrainingJob
@@ -24,6 +25,7 @@ PROBE_ROWS = 4096
 EVALUATION_PASSES = 3  # of the model over the held-out rows: as it is, with the SAE in its place, with nothing there
 STATES = 4  # of every weight: itself, its gradient, two moments
 FLOAT_BYTES = 4
+ADVICE = "use fewer latents or a smaller buffer."
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +37,8 @@ class Fit:
     buffer_bytes: int
     disk_bytes: int
     disk_free_bytes: int
-    seconds: float
-    tokens_per_s: float
+    seconds: float | None  # None where memory does not even do for trying
+    tokens_per_s: float | None
     rows: int
     tokens: int
     epochs: float
@@ -51,33 +53,49 @@ async def measure_fit(
     rows = await asyncio.to_thread(open_token_rows, folder)
     held_out, training_rows = split_rows(rows, request)
     plan = request.plan(lm.d_model, lm.n_layers)
-    probe = await asyncio.to_thread(_Probe, lm, training_rows, plan, request)
-    speed = await asyncio.wrap_future(device.submit(probe).future)
-    parameters = sum(_parameters(run.sae) for run in plan.runs)
-    buffer = request.buffer_rows * lm.d_model * lm.torch_dtype.itemsize * len(plan.points)
-    batch = plan.training.batch_rows * max(run.sae.d_sae for run in plan.runs) * FLOAT_BYTES
-    memory = parameters * FLOAT_BYTES * STATES + buffer + min(batch, 1 << 30)
-    disk = parameters * FLOAT_BYTES * (STATES - 1) * (request.keep_checkpoints + 1) + 2 * parameters * FLOAT_BYTES
+    needs = needs_of(plan, request, lm.torch_dtype.itemsize)
     free, disk_free = device.memory.available(), shutil.disk_usage(home).free
-    problems = _problems(memory, free, disk, disk_free)
+    problems = _problems(needs, free, disk_free)
     tokens = plan.training.steps * plan.training.batch_rows
-    read = _rows_read(plan, training_rows.n_tokens, request.buffer_rows)
-    stepping_s = plan.training.steps * speed.step_s + read * speed.read_s
-    judged = EVALUATION_PASSES * _evaluations(plan) * held_out.n_tokens
+    stepping_s = judging_s = None
+    if needs.memory <= free:
+        probe = await asyncio.to_thread(_Probe, lm, training_rows, plan, request)
+        speed = await asyncio.wrap_future(device.submit(probe).future)
+        read = _rows_read(plan, training_rows.n_tokens, request.buffer_rows)
+        stepping_s = plan.training.steps * speed.step_s + read * speed.read_s
+        judging_s = EVALUATION_PASSES * _evaluations(plan) * held_out.n_tokens * speed.read_s
     return Fit(
-        memory_bytes=memory,
+        memory_bytes=needs.memory,
         memory_free_bytes=free,
-        buffer_bytes=buffer,
-        disk_bytes=disk,
+        buffer_bytes=needs.buffer,
+        disk_bytes=needs.disk,
         disk_free_bytes=disk_free,
-        seconds=stepping_s + judged * speed.read_s,
-        tokens_per_s=tokens / max(stepping_s, 1e-9),
+        seconds=None if stepping_s is None or judging_s is None else stepping_s + judging_s,
+        tokens_per_s=None if stepping_s is None else tokens / max(stepping_s, 1e-9),
         rows=len(training_rows),
         tokens=training_rows.n_tokens,
         epochs=tokens / max(1, training_rows.n_tokens),
         fits=not problems,
         problems=problems,
     )
+
+
+class Needs(NamedTuple):
+    """Bytes a training takes; `buffer` is part of `memory`."""
+
+    memory: int
+    buffer: int
+    disk: int
+
+
+def needs_of(plan: "TrainingPlan", request: TrainingRequest, item_bytes: int) -> Needs:
+    """What a training takes, by counting; `item_bytes` is the size of one number of the model's activations."""
+    weights = sum(_parameters(run.sae) for run in plan.runs) * FLOAT_BYTES
+    widest = max(run.sae.d_in // run.sae.parts for run in plan.runs)
+    buffer = request.buffer_rows * widest * item_bytes * len(plan.points)
+    batch = plan.training.batch_rows * max(run.sae.d_sae for run in plan.runs) * FLOAT_BYTES
+    memory = weights * STATES + buffer + min(batch, 1 << 30)
+    return Needs(memory, buffer, weights * (STATES - 1) * (request.keep_checkpoints + 1) + 2 * weights)
 
 
 def _rows_read(plan: "TrainingPlan", tokens: int, buffer_rows: int) -> int:
@@ -97,15 +115,24 @@ def _parameters(sae: Any) -> int:
     return sae.d_sae * (sae.d_in + sae.d_out + 1) + sae.d_out + skip
 
 
-def _problems(memory: int, free: int, disk: int, disk_free: int) -> tuple[str, ...]:
+def check_possible(memory: "MemoryBudget", plan: "TrainingPlan", request: TrainingRequest) -> None:
+    """Refuse what the device could not hold if it held nothing else. Raises OutOfDeviceMemory.
+
+    What is free is asked for when the training's turn comes: until then others may end.
+    """
+    needed = needs_of(plan, request, FLOAT_BYTES // 2).memory
+    if needed > memory.memory().total * memory.fraction:
+        memory.require(needed, "This training", ADVICE.capitalize())
+
+
+def _problems(needs: Needs, free: int, disk_free: int) -> tuple[str, ...]:
     found = []
-    if memory > free:
+    if needs.memory > free:
+        found.append(f"{size_text(needs.memory)} of memory are needed, {size_text(free)} are free: {ADVICE}")
+    if needs.disk > disk_free:
         found.append(
-            f"{size_text(memory)} of memory are needed, {size_text(free)} are free: "
-            "use fewer latents or a smaller buffer."
+            f"{size_text(needs.disk)} of disk are needed, {size_text(disk_free)} are free: keep fewer checkpoints."
         )
-    if disk > disk_free:
-        found.append(f"{size_text(disk)} of disk are needed, {size_text(disk_free)} are free: keep fewer checkpoints.")
     return tuple(found)
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from loupe.app.services.live_job import CHECKPOINT_WAIT_S, LiveJob
 from loupe.app.services.trained_saes import follow_checkpoint, keep_entry, new_sae, own_entry, read_state
+from loupe.app.services.training_fit import ADVICE, needs_of
 from loupe.app.services.training_job import new_job, open_token_rows, split_rows, watched_texts
 from loupe.app.services.training_request import TrainingRequest
 from loupe.engine.errors import CorruptFile, LoupeError
@@ -57,6 +58,8 @@ class TrainingWork:
         plan = self.request.plan(lm.d_model, lm.n_layers)
         state = await self._state()
         plan = _named_as(plan, state)
+        needs = needs_of(plan, self.request, lm.torch_dtype.itemsize)
+        await asyncio.to_thread(device.memory.require, needs.memory, "This training", ADVICE.capitalize())
         await self.store.trainings.rewind(self.id, state.step if state else -1)
         held_out, training_rows = split_rows(rows, self.request)
         watched = await asyncio.wrap_future(

@@ -20,7 +20,7 @@ from loupe.app.services.jobs import Jobs, Kind
 from loupe.app.services.live_job import LiveJob
 from loupe.app.services.models import Models
 from loupe.app.services.trained_saes import load_checkpoint
-from loupe.app.services.training_fit import Fit, measure_fit
+from loupe.app.services.training_fit import Fit, check_possible, measure_fit
 from loupe.app.services.training_request import TrainingRequest, option_rows
 from loupe.app.services.training_work import TrainingWork
 from loupe.engine.errors import BadOption, WidthMismatch
@@ -63,8 +63,9 @@ class Trainings:
         jobs.register(Kind("training", self._work, pausable=True, restarts=True, again=self._again))
 
     async def start(self, request: TrainingRequest, *, author: str = "") -> LiveJob:
-        """Accept a training. Raises NotFound, BadOption, LayerOutOfRange, WidthMismatch before anything is kept."""
+        """Accept a training. Raises NotFound, BadInput and OutOfDeviceMemory before anything is kept."""
         plan = await self._checked(request)
+        check_possible((await self.engine.device()).memory, plan, request)
         new = NewJob(
             kind="training",
             name=request.title,
@@ -285,11 +286,10 @@ class Trainings:
     def _view(self, job: dict[str, Any], points: Any) -> dict[str, Any]:
         latest = {point.sae: without_pictures(point.measured) for point in points}
         work = self._working.get(job["id"])
-        extra = []
         if work and work.job:
             extra = ["stop"] if work.live.paused else ["save", "stop"]
-        elif "finished_at" in job:
-            extra = ["delete"]
+        else:
+            extra = ["delete"] * ("finished_at" in job)
         return job | {"latest": latest, "actions": [*job["actions"], *extra]}
 
 
