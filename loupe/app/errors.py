@@ -3,6 +3,7 @@
     AppError
     ├── NotFound, Conflict, NotReady
     ├── ConfirmationNeeded              another person's work is changed only when that is meant (a Conflict)
+    │   └── StillUsed                   something depends on it; `details` has what
     ├── QueueFull, RateLimited, BodyTooLarge, WaitedTooLong
     ├── FileTooLarge, UploadQuota       a BodyTooLarge each; UploadBusy, a Conflict
     ├── SignInNeeded, Forbidden
@@ -123,7 +124,7 @@ class SignInNeeded(AppError):
 
 
 class Forbidden(AppError):
-    """The request came for a host or from an origin that is not ours."""
+    """Not from there, or not by them: a foreign host or origin, a path by somebody far away, another one's upload."""
 
     code = "forbidden"
 
@@ -229,7 +230,7 @@ TABLE: dict[type[Exception], Answer] = {
     RateLimited: Answer(429, "Too many requests.", 1),
     BodyTooLarge: Answer(413, "The request is too large."),
     SignInNeeded: Answer(401, "Sign in first."),
-    Forbidden: Answer(403, "This request is not allowed from there."),
+    Forbidden: Answer(403, "This is not allowed from there."),
     ConsentMissing: Answer(403, "A pickle is opened only with consent that names the file."),
     BadSettingsFile: Answer(422, "The settings file has a mistake in it."),
     PublicWithoutGuard: Answer(403, "A public address needs a password or an API key."),

@@ -112,7 +112,7 @@ class ArtefactStore:
             yield draft
             with translated(f"save {kind} {name!r}", self.root):
                 draft.artefact = self._finish(draft, kind, name)
-        except BaseException as error:
+        except BaseException as error:  # however the block was left: there is no half of an artefact
             self._discard(draft.folder)
             if is_full(error) and not isinstance(error, StoreFull):  # a library met the full disk
                 with translated(f"save {kind} {name!r}", self.root):

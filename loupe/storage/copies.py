@@ -22,7 +22,7 @@ def copy_database(source: Path, target: Path) -> None:
             live.backup(copy)
             copy.execute("PRAGMA journal_mode=DELETE")
             check(copy, source)
-    except BaseException:
+    except BaseException:  # however it ended: half a copy must not be taken for one
         target.unlink(missing_ok=True)
         raise
 

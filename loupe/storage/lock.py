@@ -51,7 +51,7 @@ class DataDirLock:
                 raise _held(self._data_dir)
             self._fd = fd
             self.announce()
-        except BaseException:
+        except BaseException:  # whoever does not get the lock must not keep the file open: closing it lets go
             self._fd = None
             os.close(fd)
             raise

@@ -62,7 +62,7 @@ def _report(order: Order, folder: Path, attempts: list[str]) -> dict[str, Any]:
         found = _convert(order, folder)
         if attempts:
             raise PermissionError
-    except BaseException as error:
+    except BaseException as error:  # whatever a stranger's file brings about, the parent reads it in the report
         return {"error": _explained(error, attempts)}
     return found
 

@@ -96,7 +96,7 @@ class Guard:
                 _check_rate(door.allowance)
             with self.crowd.one(client if limited else None):
                 await self.app(scope, _counted(receive, headers, _largest_mb(self.settings, scope), door), door.send)
-        except Exception as raised:
+        except Exception as raised:  # a refusal may come out as whatever the app below made of it; the rest is raised
             error = door.refusal or raised
             if door.started or not isinstance(error, AppError):
                 raise

@@ -50,7 +50,7 @@ class Engine:
                 self._set(EngineState.LOADING)
                 try:
                     self._device = await asyncio.to_thread(_start, self.settings)
-                except Exception:
+                except Exception:  # shown on every page, and raised as it is
                     self._set(EngineState.FAILED)
                     raise
                 self._set(EngineState.READY)

@@ -190,7 +190,7 @@ class Generations:
         except (asyncio.CancelledError, FutureCancelled, Cancelled):
             live.state = WorkState.CANCELLED if job.cancelled else WorkState.INTERRUPTED
             raise
-        except Exception as error:
+        except Exception as error:  # told on the reply, then raised as it is
             live.state, live.error = WorkState.FAILED, describe(error)
             raise
         finally:

@@ -185,7 +185,7 @@ class Models:
         if spec not in self._pairs:
             try:
                 self._pairs[spec] = await asyncio.to_thread(joined, spec, parts)
-            except BaseException:
+            except BaseException:  # cancelling included: a part that stays held could never leave
                 self.memory.let_go(parts)
                 raise
             self._tell("ready")

@@ -120,7 +120,7 @@ class LoadJob:
             yield Progress(total, total, "answering a test input")
             for event in self._answer(things, ctx):
                 yield Progress(total, total, "answering a test input") if isinstance(event, Progress) else event
-        except BaseException:
+        except BaseException:  # cancelled (GeneratorExit) or failed: what was entered leaves the ledger
             for owner in held:
                 ctx.memory.release(owner)
             raise

@@ -152,7 +152,7 @@ class Talks:
         try:
             for each in wanted:
                 replies.append(await self.here.generations.start(each, author=who.name))
-        except Exception:  # all or none: a queue that is full takes no half of a request
+        except BaseException:  # all or none, cancelling included: a queue that is full takes no half of a request
             for reply in replies:
                 await self.here.generations.cancel(reply.id)
             raise
