@@ -6,20 +6,29 @@ from importlib.resources import files
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Visitor
+from tests.browser.conftest import READY, Visitor
 
 AXE = (files("axe_playwright_python") / "axe.min.js").read_text()
 PAGES = (
-    *("/", "/runs/00000000000000000000", "/history", "/compare", "/library", "/library/models/starter"),
+    *(
+        "/",
+        "/runs/00000000000000000000",
+        "/history",
+        "/compare",
+        "/library",
+        "/library/models/starter",
+        "/library/pairs/starter",
+    ),
     *("/training", "/training/new", "/training/datasets", "/features", "/steering", "/system"),
 )
 GRAVE = ("serious", "critical")
 
 
-def complaints(page: Page) -> list[str]:
-    """What axe finds serious, as one line per rule with the first place."""
+def complaints(page: Page, **rules: bool) -> list[str]:
+    """What axe finds serious, as one line per rule with the first place; `rules` switches some off."""
     page.evaluate(AXE)
-    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    asked = {"resultTypes": ["violations"], "rules": {n.replace("_", "-"): {"enabled": on} for n, on in rules.items()}}
+    found = page.evaluate("asked => axe.run(document, asked)", asked)
     grave = [rule for rule in found["violations"] if rule["impact"] in GRAVE]
     return [f"{rule['id']}: {rule['help']}: {rule['nodes'][0]['html'][:200]}" for rule in grave]
 
@@ -46,6 +55,21 @@ def test_the_chat_has_no_serious_finding(visit: Callable[..., Visitor]) -> None:
     page.get_by_test_id("input-chat").click()
     page.get_by_test_id("chat").wait_for()
     assert complaints(page) == []
+
+
+def test_what_opens_above_a_page_has_a_name_and_no_serious_finding(visit: Callable[..., Visitor]) -> None:
+    page = visit().open("/")
+    for opener, inside in (("options", "max-new-tokens"), ("run-menu", "export-json")):
+        page.get_by_test_id(opener).click()
+        expect(page.get_by_test_id(inside)).to_be_visible()
+        assert complaints(page) == []
+        page.keyboard.press("Escape")
+        expect(page.get_by_test_id(inside)).to_be_hidden()
+    page.goto(f"{page.url.partition('?')[0]}library")
+    page.wait_for_function(READY)
+    page.get_by_test_id("add-pair").click()
+    expect(page.get_by_role("dialog", name="A new NLA pair")).to_be_visible()
+    assert complaints(page, color_contrast=False) == []  # axe takes the dimmed page for the dialog's background
 
 
 def test_the_main_job_is_done_without_a_mouse(visit: Callable[..., Visitor]) -> None:

@@ -127,7 +127,7 @@ class ChatInput:
             self.read_json(text)
 
     def _open_paste(self) -> None:
-        with ui.dialog() as dialog, ui.card().classes("dialog"):
+        with ui.dialog().props('aria-label="Paste a chat as JSON"') as dialog, ui.card().classes("dialog"):
             ui.html("Paste a chat as JSON", tag="h2")
             ui.html('An OpenAI-style request with "messages", or a plain list of role and content.', tag="p").classes(
                 "soft"

@@ -60,6 +60,7 @@ def on_enter(field: ui.textarea, start: Callable[[], Any]) -> None:
 async def confirmed(sentence: str, yes: str, no: str) -> bool:
     """Ask before something that cannot be taken back; closing the dialog means no."""
     with ui.dialog() as dialog, ui.card().classes("dialog"):
+        dialog.props["aria-label"] = sentence
         ui.label(sentence)
         with ui.element("div").classes("actions"):
             go = ui.button(yes, on_click=lambda: dialog.submit(True), color=None).classes("go")

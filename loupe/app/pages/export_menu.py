@@ -44,10 +44,10 @@ class _Menu:
         self._item("Delete", "with a way back", "delete", self._delete)
 
     def _title(self, text: str) -> None:
-        ui.html(text, tag="div").classes("overline")
+        ui.html(text, tag="div").classes("overline").props("role=presentation")
 
     def _item(self, name: str, about: str, mark: str, act: object) -> None:
-        with ui.menu_item(on_click=act).props(f"data-testid={mark}"):  # pyright: ignore[reportArgumentType] - any handler
+        with ui.menu_item(on_click=act).props(f"role=menuitem data-testid={mark}"):  # pyright: ignore[reportArgumentType] - any handler
             ui.html(f"<b>{name}</b><span>{about}</span>", sanitize=False)
 
     def _download(self, format: Format) -> None:

@@ -25,7 +25,11 @@ class Grids:
         """Make the menu of columns where the caller stands in the layout."""
         self._columns = ui.button("Columns", icon="view_column", color=None).classes("quiet")
         self._columns.props("flat no-caps dense data-testid=columns")
-        with self._columns, ui.menu(), ui.element("div").classes("options columns-menu"):
+        with (
+            self._columns,
+            ui.menu().props('role=dialog aria-label="Columns"'),
+            ui.element("div").classes("options columns-menu"),
+        ):
             whole = ui.checkbox("Whole explanations", value=bool(app.storage.user.get("whole")))
             whole.props("dense data-testid=column-whole").on_value_change(lambda event: self._wrap(bool(event.value)))
             ui.separator()

@@ -186,7 +186,7 @@ async def sure_to_delete(workspace: Workspace, noun: str, row: Entry) -> bool:
     """Show what depends on it and until when it can come back, and ask."""
     found = await missed_by(workspace, noun, row.id)
     days = workspace.settings.deleted_models_days
-    with ui.dialog() as dialog, ui.element("div").classes("sheet panel"):
+    with ui.dialog().props('aria-label="Delete this?"') as dialog, ui.element("div").classes("sheet panel"):
         ui.html("Delete this?", tag="h2", sanitize=False)
         asked = f"<p>{text(row.name)}. It can be restored for {days:g} days.</p>"
         ui.html(asked + dependants_html(found), sanitize=False)

@@ -12,6 +12,7 @@ from loupe.app.services.chats import looks_like_chat
 from loupe.app.services.options import AnalysisOptions, Message, ReplyOptions
 from loupe.app.workspace import Workspace
 
+FORM = "role=dialog"  # what a menu holds here are fields, no commands
 EXAMPLE = "Ada stood in the kitchen with a red lantern, and Tom stood beside Ada."
 THOROUGHLY = (
     *("best_of", "temperature", "top_p", "seed", "max_new_tokens", "salience", "logit_lens_k", "next_token_k"),
@@ -67,7 +68,7 @@ class QuestionForm:
         self._options.props("flat no-caps dense data-testid=options")
         settings = self.workspace.settings
         limits = {"best_of": settings.max_best_of, "max_new_tokens": settings.max_new_tokens}
-        with self._options, ui.menu(), ui.element("div").classes("options two"):
+        with self._options, ui.menu().props(f'{FORM} aria-label="Options"'), ui.element("div").classes("options two"):
             self.how = SchemaForm(AnalysisOptions, THOROUGHLY, limits=limits, on_change=self._options_edited)
 
     def place_choices(self) -> None:
@@ -76,7 +77,11 @@ class QuestionForm:
         self.wants_reply.props("dense data-testid=reply").on_value_change(lambda _: self._reply_switched())
         self._reply_menu = ui.button(icon="tune", color=None).classes("icon")
         self._reply_menu.props('flat round dense aria-label="Options of the reply" data-testid=reply-options')
-        with self._reply_menu, ui.menu(), ui.element("div").classes("options"):
+        with (
+            self._reply_menu,
+            ui.menu().props(f'{FORM} aria-label="Options of the reply"'),
+            ui.element("div").classes("options"),
+        ):
             most = {"max_new_tokens": self.workspace.settings.max_reply_tokens}
             self.how_reply = SchemaForm(ReplyOptions, REPLY, limits=most, prefix="reply-", on_change=self._edited)
         self._reply_menu.visible = False

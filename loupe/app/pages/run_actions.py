@@ -49,7 +49,7 @@ def copy_link(path: str, *, with_selection: bool = False) -> None:
 
 async def rename(workspace: Workspace, record: RunRecord) -> RunRecord | None:
     """Ask for another name; None when the reader thought better of it."""
-    with ui.dialog() as dialog, _sheet("Rename this run"):
+    with ui.dialog().props('aria-label="Rename this run"') as dialog, _sheet("Rename this run"):
         field = ui.input("Name", value=record.name).props(
             f'outlined dense autofocus maxlength={MAX_NAME} data-testid="new-name"'
         )
@@ -65,7 +65,10 @@ async def rename(workspace: Workspace, record: RunRecord) -> RunRecord | None:
 async def delete(workspace: Workspace, record: RunRecord, *, forever: bool = False) -> bool:
     """Show what depends on a run, ask, and delete it; False when the reader thought better of it."""
     found = await workspace.runs.rows.dependants(record.id)
-    with ui.dialog() as dialog, _sheet("Delete this run for good?" if forever else "Delete this run?"):
+    with (
+        ui.dialog().props('aria-label="Delete this run?"') as dialog,
+        _sheet("Delete this run for good?" if forever else "Delete this run?"),
+    ):
         ui.html(delete_html(record, found, visitor(), workspace.runs.kept_days, forever=forever), sanitize=False)
         with ui.element("div").classes("actions"):
             _button("Delete", lambda: dialog.submit(True), "danger", "delete-go")

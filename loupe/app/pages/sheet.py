@@ -21,6 +21,7 @@ class Sheet:
 
     def __init__(self, title: str, *, is_broad: bool = False) -> None:
         self.dialog = ui.dialog()
+        self.dialog.props["aria-label"] = title
         with self.dialog:
             self._box = ui.element("div").classes("sheet panel" + (" broad" if is_broad else ""))
         with self._box:

@@ -115,7 +115,10 @@ class JobsPanel:
 
     async def _log(self, id: str) -> None:
         lines = await self.workspace.jobs.logs(id)
-        with ui.dialog() as dialog, ui.element("div").classes("sheet log-sheet").props("data-testid=job-log"):
+        with (
+            ui.dialog().props('aria-label="Log"') as dialog,
+            ui.element("div").classes("sheet log-sheet").props("data-testid=job-log"),
+        ):
             ui.html("Log", tag="h2", sanitize=False)
             ui.html(log_html(lines), sanitize=False).classes("scroll")
             ui.button("Close", on_click=lambda: dialog.submit(None), color=None).classes("quiet").props("flat no-caps")
@@ -125,6 +128,7 @@ class JobsPanel:
 
 async def _meant(question: str) -> bool:
     with ui.dialog() as dialog, ui.element("div").classes("sheet").props("data-testid=confirm"):
+        dialog.props["aria-label"] = question
         ui.label(question)
         with ui.element("div").classes("actions"):
             yes = ui.button("Cancel it", on_click=lambda: dialog.submit(True), color=None).classes("danger")

@@ -39,6 +39,7 @@ async def ask_other_name(workspace: Workspace, template: Template) -> Template |
 
 async def _asked(title: str, verb: str, do, *, name: str, placeholder: str, about: str) -> Template | None:
     with ui.dialog() as dialog, ui.element("div").classes("sheet").props("data-testid=template-dialog"):
+        dialog.props["aria-label"] = title
         ui.html(title, tag="h2", sanitize=False)
         field = ui.input("Name", value=name).props("outlined dense autofocus maxlength=200 data-testid=template-name")
         field.props["placeholder"] = placeholder

@@ -12,7 +12,10 @@ from loupe.app.workspace import Workspace
 async def ask_fork(workspace: Workspace, training: dict[str, Any], checkpoint: str) -> str | None:
     """Ask for a name and other options, and begin; the new training's id, or None when it was left."""
     asked = training["request"]["training"]
-    with ui.dialog() as dialog, ui.element("div").classes("sheet").props("data-testid=fork"):
+    with (
+        ui.dialog().props('aria-label="Go on differently from here"') as dialog,
+        ui.element("div").classes("sheet").props("data-testid=fork"),
+    ):
         ui.html("Go on differently from here", tag="h2", sanitize=False)
         name = ui.input("Name (optional)").props("outlined dense data-testid=fork-name")
         steps = ui.number("Steps in all", value=asked.get("steps", 10_000), min=1, step=1, precision=0)

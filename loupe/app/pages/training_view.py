@@ -202,7 +202,10 @@ class TrainingView:
 
     async def _log(self) -> None:
         said = await self.workspace.jobs.logs(self.id)
-        with ui.dialog() as dialog, ui.element("div").classes("sheet log-sheet").props("data-testid=training-log"):
+        with (
+            ui.dialog().props('aria-label="Log"') as dialog,
+            ui.element("div").classes("sheet log-sheet").props("data-testid=training-log"),
+        ):
             ui.html("Log", tag="h2", sanitize=False)
             ui.html(log_html(said), sanitize=False).classes("scroll")
             ui.button("Close", on_click=lambda: dialog.submit(None), color=None).classes("quiet").props("flat no-caps")
