@@ -188,7 +188,7 @@ def rows_html(rows: tuple[TokenisationRecord, ...]) -> str:
         for r in rows
     )
     heads = '<th>Token rows</th><th>Model</th><th class="num">rows</th><th class="num">tokens</th><th></th><th></th>'
-    return f'<table class="plain-table"><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>'
+    return f'<table class="plain-table cuts"><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>'
 
 
 def tokens_html(rows: list[list[dict[str, Any]]]) -> str:

@@ -6,6 +6,7 @@ from loupe.app.services.catalogue import STARTER
 from loupe.app.services.trained_saes import RUN
 from loupe.app.sizes import size_text
 from loupe.app.workspace import Workspace
+from loupe.storage.errors import NotFound
 from loupe.storage.repos.saes import SaeRecord
 
 MOST = 500  # rows of the section; what is beyond is found over the API
@@ -16,7 +17,19 @@ async def sae_rows(workspace: Workspace) -> list[Entry]:
     """Every SAE, the latest first."""
     found = await workspace.store.saes.list(limit=MOST)
     going_on = {live.id for live in workspace.jobs.live if live.record.kind == "training"}
-    return [_entry(record, follows=RUN in record.details and record.job_id in going_on) for record in found.items]
+    makers = {record.job_id for record in found.items if record.job_id}
+    names = {id: await _training_name(workspace, id) for id in makers}
+    return [
+        _entry(record, names.get(record.job_id or ""), follows=RUN in record.details and record.job_id in going_on)
+        for record in found.items
+    ]
+
+
+async def _training_name(workspace: Workspace, id: str) -> str | None:
+    try:
+        return (await workspace.store.jobs.get(id)).name
+    except NotFound:  # it was deleted just now
+        return None
 
 
 async def act_on_sae(workspace: Workspace, act: str, id: str, author: str) -> Said | str:
@@ -46,12 +59,12 @@ def score_text(record: SaeRecord, name: str) -> str:
     return "–" if value is None else show(float(value))
 
 
-def _entry(record: SaeRecord, *, follows: bool) -> Entry:
+def _entry(record: SaeRecord, training: str | None, *, follows: bool) -> Entry:
     k = f" k {record.k}" if record.k is not None else ""
     return Entry(
         id=record.id,
         name=record.name,
-        about=f"for {record.model}",
+        about=f"for {record.model}{f', of the training {training}' if training else ''}",
         chips=(("in training", "It follows the newest checkpoint until the training ends."),) if follows else (),
         cells=(
             f"{record.architecture}{k}",

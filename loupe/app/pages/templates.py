@@ -118,7 +118,7 @@ def templates_html(templates: Sequence[Template]) -> str:
     heads = "<th></th><th>Template</th><th>SAEs</th><th>For</th><th></th>"
     body = "".join(_row(each) for each in templates)
     head = f"<thead><tr>{heads}</tr></thead>"
-    return f'<table class="history" data-testid="templates">{head}<tbody>{body}</tbody></table>'
+    return f'<table class="history stacks" data-testid="templates">{head}<tbody>{body}</tbody></table>'
 
 
 def _row(each: Template) -> str:
@@ -142,7 +142,8 @@ def _row(each: Template) -> str:
     )
     return (
         f'<tr data-testid="template" data-id="{each.id}"><td>{star}</td><td class="name"><b><bdi>{name}</bdi></b>'
-        f'<div class="soft small">{whose}</div></td><td>{html.escape(each.recipe.summary)}</td>'
+        f'<div class="soft small">{whose}</div></td>'
+        f'<td data-label="SAEs">{html.escape(each.recipe.summary)}</td>'
         f'<td class="purpose">{html.escape(plain(each.about, 300))}</td><td class="acts">{use}{export}{acts}</td></tr>'
     )
 

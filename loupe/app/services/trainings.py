@@ -290,9 +290,11 @@ class Trainings:
             extra = ["stop"] if work.live.paused else ["save", "stop"]
         else:
             extra = ["delete"] * ("finished_at" in job)
+        if job["state"] == "queued" and (first := next(iter(self._working.values()), None)):
+            job = job | {"message": f"waits for {first.live.record.name}{', which is paused' * first.live.paused}"}
         return job | {"latest": latest, "actions": [*job["actions"], *extra]}
 
 
 def checkpoint_json(record: CheckpointRecord) -> dict[str, Any]:
-    """A checkpoint for programs."""
+    """For programs."""
     return asdict(record) | {"created_at": record.created_at.isoformat()}
