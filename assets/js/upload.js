@@ -62,7 +62,7 @@ loupe.upload = {
     bar.hidden = stop.hidden = at === null;
     bar.max = size || 1;
     bar.value = at || 0;
-    const mb = (count) => (count / 1e6).toFixed(count < 1e7 ? 1 : 0);
-    said.textContent = at === null ? '' : `${mb(at)} of ${mb(size)} MB`;
+    const mib = (count) => (count / 2 ** 20).toFixed(count < 10 * 2 ** 20 ? 1 : 0);
+    said.textContent = at === null ? '' : `${mib(at)} of ${mib(size)} MiB`;
   },
 };
