@@ -83,7 +83,10 @@ def test_a_keyring_that_refuses_is_no_obstacle_and_its_words_are_not_told(
     ring.locked = False
     token.write(SECRET)
     ring.locked = True
-    assert (token.read(), token.source) == ("hf_given", "keyring")
+    assert (token.read(), token.source) == ("hf_given", "keyring, which does not give it")
+    ring.locked = False
+    assert (token.read(), token.source) == (SECRET, "keyring")
+    ring.locked = True
     token.forget()
     assert token.source == "environment"
     assert "keyring" in caplog.text and SECRET not in caplog.text

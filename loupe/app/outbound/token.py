@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 MAX_LENGTH = 500
 SERVICE = "loupe"
 IN_KEYRING = "in the keyring\n"  # what the file says instead of the token; no token has a space
+REFUSED = "keyring, which does not give it"
 
 
 class Keyring(Protocol):
@@ -66,6 +67,7 @@ class HubToken:
         self._file = file
         self._given = given
         self._keyring = keyring
+        self._refused = False  # the keyring had the token and did not give it when it was last asked
 
     def read(self) -> str | None:
         """The token to send, or None."""
@@ -79,9 +81,11 @@ class HubToken:
 
     @property
     def source(self) -> str:
-        """Where the token comes from: `keyring`, `written here`, `environment`, or `none`."""
+        """Where the token comes from: `keyring` (or that it gives none), `written here`, `environment`, or `none`."""
         try:
-            return "keyring" if self._file.read_text() == IN_KEYRING else "written here"
+            if self._file.read_text() != IN_KEYRING:
+                return "written here"
+            return REFUSED if self._refused else "keyring"
         except (FileNotFoundError, NotADirectoryError):
             return "environment" if self._given else "none"
 
@@ -91,10 +95,11 @@ class HubToken:
         if not token or len(token) > MAX_LENGTH or not token.isascii() or any(c.isspace() for c in token):
             raise BadOption("A token is one word of ASCII letters, digits and signs.")
         self._put(IN_KEYRING if self._into_keyring(token) else token)
+        self._refused = False
 
     def forget(self) -> None:
         """Remove the written token."""
-        if self.source == "keyring" and (keyring := self._keyring()) is not None:
+        if self.source in ("keyring", REFUSED) and (keyring := self._keyring()) is not None:
             try:
                 keyring.delete_password(SERVICE, self._name)
             except Exception as error:  # as above; the file no longer points to it
@@ -118,12 +123,13 @@ class HubToken:
             return False
 
     def _from_keyring(self) -> str:
-        keyring = self._keyring()
+        keyring, found = self._keyring(), None
         try:
-            return (keyring.get_password(SERVICE, self._name) if keyring else None) or ""
-        except Exception as error:  # locked, refused, gone: as if there were no token
+            found = keyring.get_password(SERVICE, self._name) if keyring else None
+        except Exception as error:  # locked, refused, gone: as if there were no token, and `source` says so
             log.warning("the keyring does not give the hub token: %s", type(error).__name__)
-            return ""
+        self._refused = not found
+        return found or ""
 
     def _put(self, text: str) -> None:
         """Replace the file, with mode 0600 from its first byte on."""
