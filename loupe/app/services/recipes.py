@@ -70,7 +70,7 @@ def _starter() -> Recipe:
     ]  # fmt: skip
     training = {
         "steps": 1953, "batch_rows": 1024, "lr": 3e-3, "dead_tokens": 200_000, "initial_rows": 16_384,
-        "threshold_rows": 1 << 17, "checkpoint_interval": 200, "seed": 41,
+        "threshold_rows": 1 << 18, "checkpoint_interval": 200, "seed": 41,
     }  # fmt: skip
     return Recipe(saes=(*residual, *transcoders), training=training, buffer_rows=16_384)
 

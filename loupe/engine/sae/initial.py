@@ -5,8 +5,8 @@
 - Decoder rows are random directions, the encoder is their transpose. k rows that are not orthogonal add up to too much,
   so the encoder gets the scale c = <y - b, r> / |r|^2 that is best for the first rows (r: the centred reconstruction
   at c = 1); with b_enc = 0 codes are homogeneous, which makes that exact.
-- A transcoder's encoder is random and blind to the mean (b_enc = -mean(x) W_enc); a latent's decoder row starts as what
-  the output does when it fires, sum_rows f (y - mean(y)), the first step of a regression.
+- A transcoder's encoder is random and blind to the mean, which is taken from its rows (`scaling.py`); a latent's
+  decoder row starts as what the output does when it fires, sum_rows f (y - mean(y)), the first step of a regression.
 """
 
 from __future__ import annotations
@@ -21,12 +21,11 @@ from loupe.engine.randomness import seed_of
 from loupe.engine.sae.config import Activation, Centring, TrainingConfig
 from loupe.engine.sae.losses import naive_codes
 from loupe.engine.sae.sae import SAE
-from loupe.engine.sae.scaling import Scales
+from loupe.engine.sae.scaling import ROWS_AT_ONCE, Scales, mean_of
 
 WEISZFELD_STEPS = 20
-ROWS_AT_ONCE = 1024
 SCALE_ROWS = 1024  # rows the encoder's scale is taken from, at most
-SCALE_PRODUCTS = 1 << 30  # multiplications that may take
+SCALE_PRODUCTS = 1 << 28  # multiplications that may take, of three products in one slice
 
 
 def initialise(
@@ -43,10 +42,10 @@ def initialise(
     """
     centre = yield from _centre(training.centring, y, scales.y)
     _random_directions(sae, training, key)
-    _set_biases(sae, training, _mean(x) * scales.x, centre)
+    _set_biases(sae, training, scales.read(mean_of(x)[None])[0], centre)
     yield
     some = max(64, min(SCALE_ROWS, SCALE_PRODUCTS // (sae.d_sae * sae.d_in)))
-    some_x, some_y = x[:some] * scales.x, y[:some] * scales.y
+    some_x, some_y = scales.read(x[:some]), y[:some] * scales.y
     if sae.config.is_transcoder:
         _regressed_decoder(sae, training, some_x, some_y)
         yield
@@ -56,20 +55,12 @@ def initialise(
 def _centre(centring: Centring, rows: Tensor, scale: Tensor) -> Generator[None, None, Tensor]:
     if centring is Centring.ZERO:
         return torch.zeros_like(rows[0])
-    centre = _mean(rows) * scale
+    centre = mean_of(rows) * scale
     if centring is Centring.GEOMETRIC_MEDIAN:
         for _ in range(WEISZFELD_STEPS):
             centre = _nearer(rows, scale, centre)
             yield
     return centre
-
-
-@torch.no_grad()
-def _mean(rows: Tensor) -> Tensor:
-    total = torch.zeros_like(rows[0], dtype=torch.float64)
-    for part in rows.split(ROWS_AT_ONCE):
-        total += part.sum(0, dtype=torch.float64)
-    return (total / len(rows)).to(rows)
 
 
 @torch.no_grad()

@@ -24,12 +24,13 @@ from loupe.engine.sae.initial import ROWS_AT_ONCE, initialise
 from loupe.engine.sae.kernels import can_be_compiled
 from loupe.engine.sae.measures import Measures, Sums, density_histogram
 from loupe.engine.sae.sae import SAE
-from loupe.engine.sae.scaling import Scales, folded, measure_scales
+from loupe.engine.sae.scaling import folded, measure_scales, unscaled
 from loupe.engine.sae.schedule import lr_factor, sparsity_factor
 from loupe.engine.sae.threshold import ThresholdCount
 from loupe.engine.sae.warming import kernels_ready
 
 THRESHOLD_MEMORY = 0.99
+COUNTED_ELEMENTS = 1 << 20  # pre-activations that a threshold is counted from at once
 
 
 class Learner:
@@ -46,7 +47,7 @@ class Learner:
         self.micro_rows = training.micro_rows or default_micro_rows(config, training, self.device)
         self.step_number = 0
         self.tokens = 0
-        self.scales = Scales(torch.ones(self.sae.d_in, device=device), torch.ones(self.sae.d_out, device=device))
+        self.scales = unscaled(config, device)
         self._moments: dict[str, dict[str, Tensor]] = {}
         self._optimizer: torch.optim.Adam | None = None
         self._since_fired = torch.zeros(config.d_sae, dtype=torch.int64, device=device)
@@ -69,8 +70,10 @@ class Learner:
         """One optimiser step on raw rows; yields between pieces. Raises BadInput for values that are not finite."""
         if self.step_number % self.training.dead_refresh == 0:
             self._refresh()
-        scaled_x = x * self.scales.x
-        batch = Batch(scaled_x, scaled_x if x is y else y * self.scales.y, self.micro_rows)
+        scaled_x = self.scales.read(x)
+        batch = Batch(
+            scaled_x, scaled_x if x is y and self.scales.centre is None else y * self.scales.y, self.micro_rows
+        )
         result = yield from step_gradients(self.sae, self.training, batch, self._coefficient(), self._dead)
         if self.device.type == "cpu" and not bool(torch.isfinite(result.reconstruction)):
             self._refuse(x)
@@ -124,12 +127,13 @@ class Learner:
     def acts(self, x: Float[Tensor, "rows d_in"]) -> Float[Tensor, "rows d_sae"]:
         """feature_acts of raw rows now, in scaled units."""
         self._use_running_threshold()
-        return self.sae.encode(x * self.scales.x)
+        return self.sae.encode(self.scales.read(x))
 
     def count_threshold(self, count: ThresholdCount, x: Float[Tensor, "rows d_in"]) -> Generator[None, None, None]:
-        """Let a count see raw rows, tile by tile."""
-        for at in range(0, len(x), self.micro_rows):
-            count.add(x[at : at + self.micro_rows] * self.scales.x)
+        """Let a count see raw rows, a tile at a time."""
+        size = min(self.micro_rows, max(1, COUNTED_ELEMENTS // self.config.d_sae))
+        for at in range(0, len(x), size):
+            count.add(self.scales.read(x[at : at + size]))
             yield
 
     def settle_threshold(self, count: ThresholdCount) -> None:
@@ -212,6 +216,8 @@ class Learner:
             "fired": self.sums.fired,
             "centre": self.sums.centre,
         }
+        if self.scales.centre is not None:
+            counters["centre_x"] = self.scales.centre
         return counters if self._controller is None else counters | {"controller": self._controller.state}
 
     def _by_latent(self) -> dict[str, Tensor]:

@@ -157,7 +157,8 @@ def _compiled(function: Any, codes: list[str], file: Path) -> tuple[str, str]:
 
     from loupe.engine.sae.compiled import OPTIONS
 
-    jitted = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)(function)
+    options: Any = OPTIONS | {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    jitted = numba.njit(**options)(function)
     jitted.compile(_types(numba, iter(codes)))
     (found,) = jitted.overloads.values()
     symbol = found.fndesc.llvm_func_name

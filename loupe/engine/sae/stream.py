@@ -40,6 +40,7 @@ from loupe.engine.randomness import seed_of
 from loupe.engine.sae.buffer import Rows, ShuffleBuffer
 
 Steps = Generator[None, None, Rows]
+BLOCK_PRODUCTS = 1 << 30  # multiplications of a block on a CPU, tens of milliseconds; fp16 takes four times as long
 _SORTED_TOGETHER = 64  # batches of text whose rows are sorted by length before they are cut into batches
 
 
@@ -191,8 +192,9 @@ class ActivationStream(Blocks):
     """Activations of a model at hook points, for every token of `rows` that `drop` keeps, epoch after epoch.
 
     `buffer_rows` is how many tokens are shuffled together; `forward_tokens` how many run through the model at once
-    (default: 2048 on a CPU, 16384 elsewhere). Raises BadOption (no hook point, buffer too small), LayerOutOfRange,
-    BadInput (no token is left after dropping; activations that are not finite).
+    (default: on a CPU 2048, fewer where a block would take longer than a slice; 16384 elsewhere). Raises BadOption (no
+    hook point, buffer too small), LayerOutOfRange, BadInput (no token is left after dropping; activations that are not
+    finite).
     """
 
     def __init__(
@@ -212,7 +214,7 @@ class ActivationStream(Blocks):
         self.lm, self.rows, self.drop = lm, rows, drop or Drop()
         self.forward = PiecewiseForward(lm, self.points, piece_s=piece_s)
         longest = int(rows.lengths.max())
-        self.forward_tokens = max(longest, forward_tokens or (2048 if lm.device.type == "cpu" else 16_384))
+        self.forward_tokens = max(longest, forward_tokens or _tokens_at_once(lm))
         if buffer_rows < self.forward_tokens:
             raise BadOption(
                 f"The buffer of {buffer_rows} rows cannot hold one batch of {self.forward_tokens} tokens. "
@@ -340,6 +342,15 @@ class ActivationStream(Blocks):
         for start in range(0, len(order), together):
             chunk = order[start : start + together]
             yield from _cut(chunk[np.argsort(lengths[chunk], kind="stable")], lengths, self.forward_tokens)
+
+
+def _tokens_at_once(lm: LanguageModel) -> int:
+    """A forward is cut between blocks (`PiecewiseForward`), so that one block is the least it takes at once."""
+    if lm.device.type != "cpu":
+        return 16_384
+    per_block = sum(weight.numel() for weight in lm.model.parameters()) // lm.n_layers
+    products = BLOCK_PRODUCTS if lm.torch_dtype is not torch.float16 else BLOCK_PRODUCTS // 4
+    return max(64, min(2048, products // max(1, per_block)))
 
 
 def _cut(rows: np.ndarray, lengths: np.ndarray, tokens: int) -> Iterator[list[int]]:

@@ -332,7 +332,7 @@ class TrainingJob:
             for run, learner in zip(self.plan.runs, self._learners, strict=True)
             if run.sae.activation is Activation.BATCHTOPK
         ]
-        left = self._threshold_rows() if counted and self.step else 0
+        left = threshold_rows(self.plan, self.step) if self.step else 0
         while left > 0:
             rows = yield from self._timed(ctx, self.stream.next_batch(min(left, self.plan.training.batch_rows)))
             for run, learner, count in counted:
@@ -342,10 +342,6 @@ class TrainingJob:
         for _, learner, count in counted:
             if count.rows:
                 learner.settle_threshold(count)
-
-    def _threshold_rows(self) -> int:
-        training = self.plan.training
-        return min(training.threshold_rows, max(65_536, self.step * training.batch_rows // 10))
 
     # Time and progress.
 
@@ -364,6 +360,13 @@ class TrainingJob:
 
     def _progress(self, message: str = "") -> Progress:
         return Progress(self.step, self.plan.training.steps, message)
+
+
+def threshold_rows(plan: TrainingPlan, step: int) -> int:
+    """Rows that are read at the end of a training of so many steps to fix thresholds; 0 where there is none to fix."""
+    if not any(run.sae.activation is Activation.BATCHTOPK for run in plan.runs):
+        return 0
+    return min(plan.training.threshold_rows, max(65_536, step * plan.training.batch_rows // 8))
 
 
 def checkpointed_sae(state: TrainingState, name: str) -> SAE:

@@ -15,7 +15,9 @@ def scales_for(config) -> Scales:
         both = torch.tensor([0.5] * (config.d_in // 2) + [3.0] * (config.d_in // 2))
         return Scales(both, both)
     y = torch.full((config.d_out,), 0.4)
-    return Scales(torch.full((config.d_in,), 2.5) if config.is_transcoder else y, y)
+    if config.is_transcoder:
+        return Scales(torch.full((config.d_in,), 2.5), y, torch.linspace(-2, 3, config.d_in))
+    return Scales(y, y)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -27,9 +29,9 @@ def test_a_folded_sae_does_to_raw_rows_what_the_trained_one_does_to_scaled_ones(
             sae.W_dec.div_(sae.W_dec.norm(dim=1, keepdim=True))
         scales = scales_for(config)
         raw = folded(sae, scales)
-        wanted = sae(x * scales.x) / scales.y
+        wanted = sae(scales.read(x)) / scales.y
         torch.testing.assert_close(raw(x), wanted, rtol=1e-4, atol=1e-4)
-        torch.testing.assert_close(raw.encode(x) > 0, sae.encode(x * scales.x) > 0)
+        torch.testing.assert_close(raw.encode(x) > 0, sae.encode(scales.read(x)) > 0)
         torch.testing.assert_close(raw.W_dec.norm(dim=1), torch.ones(config.d_sae))
         torch.testing.assert_close(sae.encode_sparse(x).dense(config.d_sae), sae.encode(x))
         torch.testing.assert_close(sae.decode_sparse(sae.encode_sparse(x)), sae.decode(sae.encode(x)))
@@ -41,6 +43,15 @@ def test_scales_give_each_hook_point_a_mean_norm_of_the_root_of_its_width():
     scaled = x * measure_scales(config, training, x, x).x
     assert float(scaled[:, :4].norm(dim=1).mean()) == pytest.approx(2, rel=1e-4)
     assert float(scaled[:, 4:].norm(dim=1).mean()) == pytest.approx(2, rel=1e-4)
+
+
+@pytest.mark.parametrize("case", ["transcoder", "skip_transcoder"])
+def test_what_a_transcoder_reads_is_centred_and_what_varies_has_a_norm_of_the_root_of_the_width(case):
+    config, training = configs(case)
+    x = random_rows(200, config.d_in, dtype=torch.float32) + 40
+    seen = measure_scales(config, training, x, x).read(x)
+    torch.testing.assert_close(seen.mean(0), torch.zeros(config.d_in), atol=1e-4, rtol=0)
+    assert float(seen.norm(dim=1).mean()) == pytest.approx(config.d_in**0.5, rel=1e-4)
 
 
 def test_deepminds_recipe_has_a_mean_squared_norm_of_one():

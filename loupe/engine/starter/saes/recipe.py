@@ -58,7 +58,7 @@ def training_plan(recipe: SAERecipe, lm: LanguageModel) -> TrainingPlan:
         lr=recipe.lr,
         dead_tokens=max(1, min(200_000, recipe.tokens // 10)),
         initial_rows=recipe.buffer_rows,
-        threshold_rows=min(1 << 17, recipe.tokens),
+        threshold_rows=min(1 << 18, recipe.tokens),
         checkpoint_interval=200,
         seed=recipe.seed,
     )
