@@ -10,7 +10,6 @@ from loupe.app.pages.run_view import PositionView, RunView, TokenChip, TurnView,
 from loupe.app.pages.scales import LEVELS, SCORES, Scale, legend_html, salience_scale, scale_of
 from loupe.app.pages.states import Way, empty_html, failed_html, partial_html, stale_html
 from loupe.app.pages.strip import Paint, State, heard, row_html, rows_of, token_html, visible
-from loupe.app.pages.theme import palette
 from loupe.app.pages.transposed import column_html
 from loupe.app.settings import assets_folder
 from tests.app.sample import WORDS, sample_run
@@ -202,6 +201,14 @@ def luminance(colour: str) -> float:
 def contrast(one: str, other: str) -> float:
     light, dark = sorted((luminance(one), luminance(other)), reverse=True)
     return (light + 0.05) / (dark + 0.05)
+
+
+def palette(theme: str) -> dict[str, str]:
+    """The hex colours of a theme (`dark` or `light`) as the style sheet has them."""
+    css = (assets_folder() / "css/loupe.css").read_text()
+    block = re.search(rf"body\.body--{theme} \{{(.*?)\}}", css, re.DOTALL)
+    assert block, f"the style sheet has no {theme} theme"
+    return dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", block[1]))
 
 
 @pytest.mark.parametrize("theme", ["dark", "light"])

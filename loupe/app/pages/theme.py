@@ -1,7 +1,5 @@
 """Colours, fonts and scripts: the assets every page uses."""
 
-import re
-
 from nicegui import app, ui
 
 from loupe.app.pages.links import link, serve_under
@@ -10,14 +8,6 @@ from loupe.app.settings import assets_folder
 ASSETS_URL = "/assets"
 STYLES = ("loupe", "reading", "runs", "system", "library", "training")
 SCRIPTS = ("loupe", "strip", "compare", "training", "upload")
-
-
-def palette(theme: str) -> dict[str, str]:
-    """The hex colours of a theme (`dark` or `light`) as the style sheet has them."""
-    css = (assets_folder() / "css/loupe.css").read_text()
-    block = re.search(rf"body\.body--{theme} \{{(.*?)\}}", css, re.DOTALL)
-    assert block, f"the style sheet has no {theme} theme"
-    return dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", block[1]))
 
 
 def install(root_path: str = "") -> None:
