@@ -99,8 +99,11 @@ def needs_of(plan: "TrainingPlan", request: TrainingRequest, item_bytes: int) ->
 
 
 def _rows_read(plan: "TrainingPlan", tokens: int, buffer_rows: int) -> int:
-    """Rows that come from the model: the starting values' and every step's; text that fits the buffer comes once."""
-    wanted = plan.training.initial_rows + plan.training.steps * plan.training.batch_rows
+    """Rows that come from the model for starting values, every step and thresholds; text that fits the buffer once."""
+    from loupe.engine.sae.trainer import threshold_rows
+
+    steps = plan.training.steps
+    wanted = plan.training.initial_rows + steps * plan.training.batch_rows + threshold_rows(plan, steps)
     return min(wanted, tokens) if tokens <= buffer_rows else wanted
 
 
