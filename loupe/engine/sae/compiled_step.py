@@ -20,7 +20,8 @@ import torch
 from torch import Tensor
 
 from loupe.engine.sae.architectures.batch import Batch, StepResult
-from loupe.engine.sae.config import Activation, Architecture, TrainingConfig
+from loupe.engine.sae.config import TrainingConfig
+from loupe.engine.sae.kinds import Activation, Architecture
 from loupe.engine.sae.linked import kernels
 from loupe.engine.sae.sae import SAE
 from loupe.engine.sae.scratch import VECTOR, scratch

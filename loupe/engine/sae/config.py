@@ -1,66 +1,19 @@
 # ruff: noqa: RUF009 - option() makes a dataclass field
 """What a sparse autoencoder is and how it is trained: two frozen configs whose fields document themselves.
 
-Defaults and their sources are those of the papers, gathered per architecture in `DEFAULTS`; activations are scaled to a
-mean norm of sqrt(d) while training, so coefficients mean the same on every model. All errors are `BadOption`.
+Defaults and their sources are those of the papers, gathered per architecture in `defaults.py`; activations are scaled
+to a mean norm of sqrt(d) while training, so coefficients mean the same on every model. All errors are `BadOption`.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any
 
 from loupe.engine.errors import BadOption
+from loupe.engine.sae.defaults import defaults_for
+from loupe.engine.sae.kinds import Activation, Architecture, Centring, JumpReLURecipe, Precision
 from loupe.engine.sae.options import OptionFacts, check, describe, from_dict, option, to_dict
-
-
-class Architecture(StrEnum):
-    """How codes are made sparse, and what is reconstructed from them."""
-
-    STANDARD = "standard"
-    GATED = "gated"
-    TOPK = "topk"
-    BATCHTOPK = "batchtopk"
-    JUMPRELU = "jumprelu"
-    MATRYOSHKA = "matryoshka"
-    TRANSCODER = "transcoder"
-    SKIP_TRANSCODER = "skip_transcoder"
-    CROSSCODER = "crosscoder"
-
-
-class Activation(StrEnum):
-    """How pre-activations become feature_acts."""
-
-    RELU = "relu"
-    GATED = "gated"
-    TOPK = "topk"
-    BATCHTOPK = "batchtopk"
-    JUMPRELU = "jumprelu"
-
-
-class JumpReLURecipe(StrEnum):
-    """Anthropic's (tanh penalty, gradients also to the pre-activations) or DeepMind's (L0, rectangle kernel)."""
-
-    ANTHROPIC = "anthropic"
-    DEEPMIND = "deepmind"
-
-
-class Centring(StrEnum):
-    """What `b_dec` starts as."""
-
-    MEAN = "mean"
-    GEOMETRIC_MEDIAN = "geometric_median"
-    ZERO = "zero"
-
-
-class Precision(StrEnum):
-    """What the large products are computed in; weights and moments stay fp32."""
-
-    FP32 = "fp32"
-    BF16 = "bf16"
-
 
 K_SPARSE = (Activation.TOPK, Activation.BATCHTOPK)
 TRANSCODERS = (Architecture.TRANSCODER, Architecture.SKIP_TRANSCODER)
@@ -262,7 +215,7 @@ class TrainingConfig:
         """The same with every None replaced by the default for this SAE. Raises BadOption where they do not fit."""
         from dataclasses import replace
 
-        defaults = _defaults_for(sae, self)
+        defaults = defaults_for(sae, self)
         missing = {name: value for name, value in defaults.items() if getattr(self, name) is None}
         if self.l0_target is not None and self.l0_target > sae.d_sae:
             raise BadOption(f"l0_target = {self.l0_target} is above d_sae = {sae.d_sae}.")
@@ -283,47 +236,3 @@ class TrainingConfig:
     def schema(cls) -> tuple[OptionFacts, ...]:
         """Every option with default, range and meaning."""
         return describe(cls)
-
-
-class Defaults(NamedTuple):
-    """What a paper trains with: peak learning rate, Adam's first beta, share of the run the penalty rises over."""
-
-    lr: float
-    beta1: float
-    sparsity_warmup: float
-
-
-DEFAULTS = {
-    Activation.RELU: Defaults(3e-4, 0.9, 0.05),  # Bricken et al. 2023; Anthropic, April 2024 update
-    Activation.GATED: Defaults(5e-5, 0.0, 0.05),  # Rajamanoharan et al., arXiv 2404.16014
-    Activation.TOPK: Defaults(2e-4, 0.9, 0.0),  # Gao et al., arXiv 2406.04093: at d_sae 16384, falling as its root
-    Activation.BATCHTOPK: Defaults(3e-4, 0.9, 0.0),  # Bussmann et al., arXiv 2412.06410
-}
-JUMPRELU_DEFAULTS = {
-    JumpReLURecipe.ANTHROPIC: Defaults(2e-4, 0.9, 1.0),  # Anthropic, January 2025 update
-    JumpReLURecipe.DEEPMIND: Defaults(7e-5, 0.0, 0.05),  # Rajamanoharan et al., arXiv 2407.14435
-}
-L1_COEFFICIENT = 5.0
-L0_COEFFICIENT = {JumpReLURecipe.ANTHROPIC: 20.0, JumpReLURecipe.DEEPMIND: 1.0}
-BANDWIDTH = {JumpReLURecipe.ANTHROPIC: 2.0, JumpReLURecipe.DEEPMIND: 1e-3}
-INITIAL_THRESHOLD = {JumpReLURecipe.ANTHROPIC: 0.1, JumpReLURecipe.DEEPMIND: 1e-3}
-
-
-def _defaults_for(sae: SAEConfig, training: TrainingConfig) -> dict[str, Any]:
-    recipe, activation = training.jumprelu_recipe, sae.activation
-    assert activation is not None
-    paper = JUMPRELU_DEFAULTS[recipe] if activation is Activation.JUMPRELU else DEFAULTS[activation]
-    lr = paper.lr * math.sqrt(16384 / sae.d_sae) if activation is Activation.TOPK else paper.lr
-    rows = training.steps * training.batch_rows
-    return {
-        "lr": min(lr, 3e-3),
-        "warmup": min(1000, training.steps // 20),
-        "beta1": paper.beta1,
-        "sparsity_warmup": paper.sparsity_warmup if training.l0_target is None else 0.0,  # the controller's own ramp
-        "l1_coefficient": L1_COEFFICIENT,
-        "l0_coefficient": L0_COEFFICIENT[recipe],
-        "bandwidth": BANDWIDTH[recipe],
-        "initial_threshold": INITIAL_THRESHOLD[recipe],
-        "aux_k": min(sae.d_sae, 1 << max(0, round(math.log2(max(1, sae.d_in / sae.parts / 2))))),
-        "dead_tokens": min(10_000_000, max(1, rows // 10)),
-    }

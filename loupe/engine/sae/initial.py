@@ -18,7 +18,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from loupe.engine.randomness import seed_of
-from loupe.engine.sae.config import Activation, Centring, TrainingConfig
+from loupe.engine.sae.config import TrainingConfig
+from loupe.engine.sae.kinds import Activation, Centring
 from loupe.engine.sae.losses import naive_codes
 from loupe.engine.sae.sae import SAE
 from loupe.engine.sae.scaling import ROWS_AT_ONCE, Scales, mean_of

@@ -18,10 +18,11 @@ from torch import Tensor
 
 from loupe.engine.errors import BadInput, BadOption
 from loupe.engine.sae.architectures import Batch, StepResult, step_gradients
-from loupe.engine.sae.config import Activation, JumpReLURecipe, SAEConfig, TrainingConfig
+from loupe.engine.sae.config import SAEConfig, TrainingConfig
 from loupe.engine.sae.controller import L0Controller
 from loupe.engine.sae.initial import ROWS_AT_ONCE, initialise
 from loupe.engine.sae.kernels import can_be_compiled
+from loupe.engine.sae.kinds import Activation, JumpReLURecipe
 from loupe.engine.sae.measures import Measures, Sums, density_histogram
 from loupe.engine.sae.sae import SAE
 from loupe.engine.sae.scaling import folded, measure_scales, unscaled

@@ -25,7 +25,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from loupe.engine.sae.config import Activation, Architecture, JumpReLURecipe, TrainingConfig
+from loupe.engine.sae.config import TrainingConfig
+from loupe.engine.sae.kinds import Activation, Architecture, JumpReLURecipe
 from loupe.engine.sae.sae import SAE
 from loupe.engine.sae.topk import topk_of_rows
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from loupe.engine.errors import BadOption, WidthMismatch
 from loupe.engine.models.hooks import HookPoint
-from loupe.engine.sae.config import Architecture, SAEConfig, TrainingConfig
+from loupe.engine.sae.config import SAEConfig, TrainingConfig
+from loupe.engine.sae.kinds import Architecture
 
 SHARED = ("steps", "batch_rows", "log_interval", "checkpoint_interval", "evaluation_interval", "initial_rows")
 

@@ -16,8 +16,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from loupe.engine.errors import WidthMismatch
-from loupe.engine.sae.config import Activation, SAEConfig
+from loupe.engine.sae.config import SAEConfig
 from loupe.engine.sae.kernels import sparse_decode, topk_encode
+from loupe.engine.sae.kinds import Activation
 from loupe.engine.sae.topk import SparseActs, packed, topk_of_rows
 
 

@@ -17,7 +17,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from loupe.engine.sae.config import Activation, Centring, JumpReLURecipe, SAEConfig, TrainingConfig
+from loupe.engine.sae.config import SAEConfig, TrainingConfig
+from loupe.engine.sae.kinds import Activation, Centring, JumpReLURecipe
 from loupe.engine.sae.sae import SAE
 
 ROWS_AT_ONCE = 1024

@@ -33,7 +33,7 @@ from loupe.engine.jobs import Checkpoint, Priority, Progress, Steps
 from loupe.engine.memory import read_memory
 from loupe.engine.models.hooks import HookPoint
 from loupe.engine.sae.checkpoint import TrainingState, write_checkpoint
-from loupe.engine.sae.config import Activation
+from loupe.engine.sae.kinds import Activation
 from loupe.engine.sae.learner import Learner
 from loupe.engine.sae.measures import FeatureStrip, feature_strip
 from loupe.engine.sae.plan import SAERun, TrainingPlan

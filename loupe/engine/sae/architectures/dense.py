@@ -14,7 +14,8 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from loupe.engine.sae.architectures.batch import Batch, StepResult
-from loupe.engine.sae.config import Activation, JumpReLURecipe, TrainingConfig
+from loupe.engine.sae.config import TrainingConfig
+from loupe.engine.sae.kinds import Activation, JumpReLURecipe
 from loupe.engine.sae.losses import rectangle
 from loupe.engine.sae.sae import SAE
 

@@ -18,8 +18,9 @@ from torch import Tensor
 
 from loupe.engine.sae import sparse
 from loupe.engine.sae.architectures.batch import Batch, StepResult
-from loupe.engine.sae.config import Activation, Architecture, Precision, TrainingConfig
+from loupe.engine.sae.config import TrainingConfig
 from loupe.engine.sae.kernels import sparse_decode, topk_encode
+from loupe.engine.sae.kinds import Activation, Architecture, Precision
 from loupe.engine.sae.sae import SAE
 from loupe.engine.sae.topk import SparseActs, topk_of_batch, topk_of_rows
 

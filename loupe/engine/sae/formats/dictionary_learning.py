@@ -16,10 +16,11 @@ from torch import Tensor
 from loupe.engine.errors import BadOption, UnknownFormat
 from loupe.engine.models.families import Family
 from loupe.engine.models.hooks import HookPoint
-from loupe.engine.sae.config import Activation, Architecture, SAEConfig
+from loupe.engine.sae.config import SAEConfig
 from loupe.engine.sae.formats.loaded import LoadedSAE, build, config_of, resolve, thresholds
 from loupe.engine.sae.formats.names import Place, place_of
 from loupe.engine.sae.formats.tensors import read_settings, read_tensors
+from loupe.engine.sae.kinds import Activation, Architecture
 
 CONFIG = "config.json"
 

@@ -17,10 +17,10 @@ from torch import Tensor
 from loupe.engine.errors import CorruptFile, UnknownFormat
 from loupe.engine.models.families import Family
 from loupe.engine.models.hooks import HookPoint, Site
-from loupe.engine.sae.config import Activation
 from loupe.engine.sae.formats.loaded import LoadedSAE, build, config_of, oriented, resolve
 from loupe.engine.sae.formats.names import Place, place_of
 from loupe.engine.sae.formats.tensors import read_settings, read_tensors
+from loupe.engine.sae.kinds import Activation
 
 ARCHIVE, PARAMETERS, CONFIG = "params.npz", "params.safetensors", "config.json"
 _CLASSIC = "JumpReLU without centring of the input, as all of Gemma Scope."

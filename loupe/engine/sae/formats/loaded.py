@@ -13,8 +13,9 @@ from torch import Tensor
 from loupe.engine.errors import BadOption, CorruptFile
 from loupe.engine.models.hooks import HookPoint, Site
 from loupe.engine.models.language_model import LanguageModel
-from loupe.engine.sae.config import Activation, SAEConfig
+from loupe.engine.sae.config import SAEConfig
 from loupe.engine.sae.formats.names import Place
+from loupe.engine.sae.kinds import Activation
 from loupe.engine.sae.sae import SAE
 
 Tensors = Mapping[str, Tensor]

@@ -28,7 +28,7 @@ from loupe.engine.errors import BadOption, CorruptFile, UnknownFormat
 from loupe.engine.models.families import Family
 from loupe.engine.models.hooks import HookPoint
 from loupe.engine.models.language_model import LanguageModel
-from loupe.engine.sae.config import Activation, Architecture, SAEConfig
+from loupe.engine.sae.config import SAEConfig
 from loupe.engine.sae.formats.loaded import (
     LoadedSAE,
     build,
@@ -40,6 +40,7 @@ from loupe.engine.sae.formats.loaded import (
 )
 from loupe.engine.sae.formats.names import Place, module_name, place_of, transformer_lens_name
 from loupe.engine.sae.formats.tensors import read_settings, read_tensors
+from loupe.engine.sae.kinds import Activation, Architecture
 from loupe.engine.sae.sae import SAE
 
 CONFIG, WEIGHTS, SPARSITY = "cfg.json", "sae_weights.safetensors", "sparsity.safetensors"

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 from loupe.engine.models.hooks import HookPoint, Site
 from loupe.engine.models.language_model import LanguageModel
-from loupe.engine.sae.config import Architecture, SAEConfig, TrainingConfig
+from loupe.engine.sae.config import SAEConfig, TrainingConfig
+from loupe.engine.sae.kinds import Architecture
 from loupe.engine.sae.plan import SAERun, TrainingPlan
 
 
