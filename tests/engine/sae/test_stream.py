@@ -12,6 +12,7 @@ from loupe.engine.data.rows import TokenFlag, token_rows
 from loupe.engine.errors import BadInput, BadOption
 from loupe.engine.models.hooks import HookPoint, Site, capture
 from loupe.engine.models.pieces import PiecewiseForward
+from loupe.engine.sae import stream as stream_module
 from loupe.engine.sae.stream import ActivationStream, Drop, MemoryRows
 from tests.engine.models.zoo import ZOO, lm_of
 
@@ -203,3 +204,11 @@ def test_a_forward_in_pieces_gives_the_bits_of_a_whole_one(name: str) -> None:
         lm.forward(ids)
     assert all(torch.equal(found[point], store[point]) for point in points)
     assert pieces == (0 if name in ("granite", "bloom") else lm.n_layers - 1)  # these two cannot be cut, and say so
+
+
+def test_a_forward_reads_as_many_tokens_as_one_block_has_time_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    lm = lm_of("llama")
+    per_block = sum(weight.numel() for weight in lm.model.parameters()) // lm.n_layers
+    assert ActivationStream(lm, stories(), [HookPoint(0)]).forward_tokens == 2048
+    monkeypatch.setattr(stream_module, "BLOCK_PRODUCTS", 100 * per_block)
+    assert ActivationStream(lm, stories(), [HookPoint(0)]).forward_tokens == 100
