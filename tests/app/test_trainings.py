@@ -10,7 +10,7 @@ from loupe.app.api.application import build_api
 from loupe.app.pages.training_parts import strip_html
 from loupe.app.services import training_job
 from loupe.app.services.curves import thinned
-from loupe.app.services.training_request import TrainingRequest
+from loupe.app.services.training_request import Recipe, TrainingRequest
 from loupe.app.settings import Settings
 from loupe.app.workspace import Workspace, open_workspace
 from loupe.storage.errors import NotFound
@@ -215,6 +215,7 @@ def unclocked(point: Point) -> tuple[int, dict[str, Any]]:
         ({"saes": [{"reads": ["blocks.99.resid_post"]}]}, 400, "layer_out_of_range"),
         ({"saes": [{"reads": ["somewhere"]}]}, 400, "bad_option"),
         ({"saes": [{"architecture": "magic"}]}, 400, "bad_option"),
+        ({"saes": [{"architecture": "transcoder", "reads": ["blocks.1.resid_pre"]}]}, 400, "bad_option"),
         ({"training": {"lr": -1}}, 400, "bad_option"),
         ({"training": {"stepz": 1}}, 400, "bad_option"),
         ({"buffer_rows": 1}, 400, "invalid_request"),
@@ -227,6 +228,12 @@ async def test_a_request_that_makes_no_sense_is_refused_and_leaves_nothing(
     answer = await api.post("/api/v1/trainings", json={"tokenisation": rows, **SMALL, **change})
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code), answer.text
     assert (await workspace.jobs.list(kind="training")).total == 0
+
+
+def test_a_transcoder_of_an_mlp_reconstructs_its_output_unless_told_otherwise() -> None:
+    recipe = Recipe.model_validate({"saes": [{"architecture": "transcoder", "reads": ["blocks.1.mlp_in"]}]})
+    (run,) = recipe.plan(16, 3).runs
+    assert [str(point) for point in run.writes] == ["blocks.1.mlp_out"]
 
 
 async def test_the_story_world_is_there_to_be_tokenised(api: httpx.AsyncClient) -> None:

@@ -112,8 +112,10 @@ def _run(sae: SAERequest, d_model: int, n_layers: int) -> SAERun:
     unset = HookPoint(middle, Site.MLP_IN) if is_transcoder else HookPoint(middle)
     reads = tuple(HookPoint.parse(name) for name in sae.reads) or (unset,)
     writes = tuple(HookPoint.parse(name) for name in sae.writes)
-    if is_transcoder and not sae.reads and not sae.writes:
-        writes = (HookPoint(middle, Site.MLP_OUT),)
+    if is_transcoder and not sae.writes:
+        writes = tuple(HookPoint(point.layer, Site.MLP_OUT) for point in reads if point.site is Site.MLP_IN)
+        if len(writes) != len(reads):
+            raise BadOption(f"What does the transcoder that reads {reads[0]} reconstruct? Name it: writes.")
     for point in (*reads, *writes):
         if not 0 <= point.layer < n_layers:
             raise LayerOutOfRange(f"{point} does not exist: the model has blocks 0 to {n_layers - 1}.")
