@@ -48,10 +48,12 @@ class Fit:
 async def fit_of_folder(engine: Engine, folder: Path, dtype: str, place: str = "") -> Fit:
     """Of a folder on this machine, from its weight files' headers; `place` is where it would go, unset the engine's own
     device. Raises UnsafeFile, UnknownFormat, CorruptFile, BadOption for a place that is none."""
+    from loupe.engine.models.placement import Placement
     from loupe.engine.models.size import cache_bytes_per_token, folder_size, read_config
 
     device = await engine.device()
-    size = folder_size(folder, dtype)
+    home = Placement.parse(place).home.type if place else device.device.type
+    size = folder_size(folder, dtype, home)
     has_config = (folder / "config.json").is_file()
     per_token = cache_bytes_per_token(read_config(folder)) if has_config else None
     budgets, why_not = _of_place(device.memory, place)
@@ -80,7 +82,8 @@ def dtypes_here(device: str, folder: Path | None = None) -> dict[str, str]:
     """Every dtype with an honest label: what this device cannot do says so."""
     quantised = _why_not_quantised(device)
     stored = read_entry(folder).dtype if folder else None
-    labels = {"auto": f"as stored ({stored})" if stored else "as stored", "fp32": "fp32, 4 bytes a weight"}
+    kept = "fp16, computed in fp32" if stored == "fp16" and device.startswith("cpu") else stored
+    labels = {"auto": f"as stored ({kept})" if kept else "as stored", "fp32": "fp32, 4 bytes a weight"}
     labels |= {"bf16": "bf16, 2 bytes a weight", "fp16": "fp16, 2 bytes a weight"}
     labels |= {"int8": "int8, about 1 byte a weight", "nf4": "nf4, about half a byte a weight"}
     if quantised:

@@ -239,7 +239,7 @@ class Models:
         name = str(self.loading)
         device = await self.engine.device()
         self._at(f"hashing {name}", on_stage)
-        sizes = await asyncio.to_thread(looked_at, missing)
+        sizes = await asyncio.to_thread(looked_at, missing, device)
         self.memory.make_room(sizes, wanted, device, name)
         job = LoadJob(missing, self.memory.things(wanted), device=device.device)
         handle = submit(device, job) if submit else device.submit(job, on_event=self._watch(on_stage))

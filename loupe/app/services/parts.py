@@ -226,8 +226,9 @@ def _by_places(sizes: Mapping["LoadPart", int], device: "DeviceThread") -> dict[
     return found
 
 
-def looked_at(parts: Sequence["LoadPart"]) -> dict["LoadPart", int]:
-    """Bytes of each part, and on the way every hash that the load will ask for, so that it need not compute them."""
+def looked_at(parts: Sequence["LoadPart"], device: "DeviceThread") -> dict["LoadPart", int]:
+    """Bytes of each part where it goes, and on the way every hash that the load will ask for, so that it need not
+    compute them."""
     from loupe.engine.models.donors import adapter_weights, is_adapter
     from loupe.engine.models.fingerprint import file_sha256, fingerprint_folder
 
@@ -236,7 +237,7 @@ def looked_at(parts: Sequence["LoadPart"]) -> dict["LoadPart", int]:
             file_sha256(adapter_weights(part.folder))
         elif (part.folder / "config.json").is_file():
             fingerprint_folder(part.folder)
-    return {part: part.nbytes() for part in parts}
+    return {part: part.nbytes((part.placement.home if part.placement else device.device).type) for part in parts}
 
 
 def joined(spec: PairSpec, parts: Sequence[LoadedPart]) -> LoadedPair:

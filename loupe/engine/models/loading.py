@@ -33,6 +33,7 @@ from loupe.engine.models.families import listed_family
 from loupe.engine.models.language_model import LanguageModel, dtype_name
 from loupe.engine.models.placement import Available, Placement, Spread, settle, spread_blocks
 from loupe.engine.models.reading import Reading
+from loupe.engine.models.size import settled_dtype
 from loupe.engine.models.structure import blocks_of, find_family
 from loupe.engine.models.weights import weight_files
 
@@ -58,7 +59,8 @@ class Where(TypedDict, total=False):
 def load_model(path: Path | str, *, dtype: str = "auto", device: Place = "cpu") -> LanguageModel:
     """Load a causal language model and its tokenizer from a Hugging Face folder.
 
-    `dtype` is "auto" (as stored), "fp32", "bf16", "fp16", or "int8"/"nf4" with the cuda extra on a CUDA device.
+    `dtype` is "auto" (as stored, but fp32 for fp16 on a CPU, see `size.settled_dtype`), "fp32", "bf16", "fp16", or
+    "int8"/"nf4" with the cuda extra on a CUDA device.
     `device` may be a placement over several devices, such as "cuda:0,cuda:1" or "cuda:0+cpu".
     Raises UnknownFormat (not a model folder), UnsafeFile (pickled weights), CorruptFile (truncated or incomplete
     weights), UnsupportedModel (an architecture that needs its own code, or whose parts were not found), BadOption
@@ -154,7 +156,7 @@ def _from_folder(
     if tolerate_head:  # a head that is not the embedding table cannot be tied to it
         config.tie_word_embeddings = config.get_text_config().tie_word_embeddings = False
     files = weight_files(folder)
-    options = dtype_options(dtype, placement)
+    options = dtype_options(settled_dtype(dtype, folder, placement.home.type), placement)
     try:
         if "quantization_config" in options or getattr(config, "quantization_config", None) is not None:
             model, missing = load_quantised(folder, config, options, placement, tolerate_head)

@@ -70,18 +70,18 @@ class LoadPart:
     layer: int | None = None
     placement: Placement | None = None  # None: the device of the job
 
-    def nbytes(self) -> int:
-        """What it will take, told from its files. Raises UnsafeFile, UnknownFormat, CorruptFile."""
-        return self._of_folders(self.dtype)
+    def nbytes(self, device: str) -> int:
+        """What it will take on a device, told from its files. Raises UnsafeFile, UnknownFormat, CorruptFile."""
+        return self._of_folders(self.dtype, device)
 
     def stored_bytes(self) -> int:
         """What its files hold, which is what a load reads. Raises as `nbytes`."""
         return self._of_folders("auto")
 
-    def _of_folders(self, dtype: str) -> int:
-        size = folder_size(self.folder, dtype).bytes
+    def _of_folders(self, dtype: str, device: str = "") -> int:
+        size = folder_size(self.folder, dtype, device).bytes
         adapted = is_adapter(self.folder) and self.beside is not None
-        return size + folder_size(self.beside, dtype).bytes if adapted and self.beside else size
+        return size + folder_size(self.beside, dtype, device).bytes if adapted and self.beside else size
 
 
 class LoadJob:
@@ -132,7 +132,9 @@ class LoadJob:
         yield Progress(before, total, message)
         placement = self._placement(part)
         if not placement.is_spread:  # else whoever spreads the blocks asks, device by device
-            ctx.memory.on(placement.home).require(part.nbytes(), f"Loading the {part.owner}", FREE_SOME)
+            ctx.memory.on(placement.home).require(
+                part.nbytes(placement.home.type), f"Loading the {part.owner}", FREE_SOME
+            )
         steps = self._load(part, things, placement, lambda device: ctx.memory.on(device).available())
         try:
             while True:

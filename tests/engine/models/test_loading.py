@@ -15,6 +15,7 @@ from transformers import CLIPVisionConfig, LlavaConfig, LlavaForConditionalGener
 from loupe.engine.errors import BadOption, CorruptFile, ModelError, UnknownFormat, UnsafeFile, UnsupportedModel
 from loupe.engine.models.hooks import HookPoint, capture
 from loupe.engine.models.loading import load_model, load_trunk
+from loupe.engine.models.size import folder_size
 from tests.engine.models.zoo import IDS, ZOO, build, lm_of, make
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "nla" / "qwen2"
@@ -65,6 +66,16 @@ def test_auto_keeps_the_dtype_the_weights_are_stored_in(tmp_path: Path) -> None:
     lm = load_model(tmp_path)
     assert lm.dtype == "bf16"
     assert lm.embed_scale == float(torch.tensor(24**0.5).bfloat16())
+
+
+def test_auto_computes_fp16_in_fp32_on_a_cpu_and_counts_its_memory_so(tmp_path: Path) -> None:
+    make("llama").to(torch.float16).save_pretrained(tmp_path)
+    lm = load_model(tmp_path)
+    assert lm.dtype == "fp32"
+    assert load_model(tmp_path, dtype="fp16").dtype == "fp16", "what is asked for by name is had"
+    stored = folder_size(tmp_path)
+    assert folder_size(tmp_path, "auto", "cpu").bytes == 2 * stored.bytes
+    assert folder_size(tmp_path, "auto", "cuda") == stored
 
 
 @pytest.mark.parametrize("dtype", ["int8", "nf4"])

@@ -205,7 +205,7 @@ def test_a_load_asks_the_budget_of_its_own_device_and_enters_it_there(tmp_path: 
     assert memory.holdings() == {}
     here = LoadPart(Role.MODEL, tmp_path, "model here", placement=Placement(("cpu",), offload=True))
     run_here(LoadJob([here]), memory=memory)
-    assert memory.holdings() == {"model here": pytest.approx(here.nbytes(), rel=0.02)}
+    assert memory.holdings() == {"model here": pytest.approx(here.nbytes("cpu"), rel=0.02)}
 
 
 def test_a_ledger_is_kept_for_every_device_and_struck_in_all() -> None:

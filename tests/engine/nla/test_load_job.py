@@ -59,7 +59,7 @@ def test_parts_come_in_stages_and_are_in_the_ledger_afterwards():
 def test_what_the_headers_promise_is_what_memory_holds():
     things = run_here(LoadJob([BASE, AV, AR]), memory=budget(1000 * MIB))
     for part in (BASE, AV, AR):
-        assert bytes_of(things[part]) == pytest.approx(part.nbytes(), rel=0.02)
+        assert bytes_of(things[part]) == pytest.approx(part.nbytes("cpu"), rel=0.02)
 
 
 def test_only_what_is_missing_is_loaded():
@@ -71,7 +71,7 @@ def test_only_what_is_missing_is_loaded():
 
 
 def test_a_load_that_does_not_fit_is_refused_and_leaves_the_ledger_as_it_was():
-    memory = MemoryBudget(fraction=1, read=lambda _: DeviceMemory(BASE.nbytes(), sum(memory.holdings().values())))
+    memory = MemoryBudget(fraction=1, read=lambda _: DeviceMemory(BASE.nbytes("cpu"), sum(memory.holdings().values())))
     with pytest.raises(OutOfDeviceMemory, match="Loading the verbalizer av needs"):
         run_here(LoadJob([BASE, AV, AR]), memory=memory)
     assert memory.holdings() == {}
