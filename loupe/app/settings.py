@@ -76,7 +76,8 @@ class Settings(BaseSettings):
         "that wait in CPU memory (`cuda:0+cpu`).",
     )
     dtype: Literal["auto", "fp32", "bf16", "fp16", "int8", "nf4"] = Field(
-        default="auto", description="Precision of weights."
+        default="auto",
+        description="Precision of weights; `auto`: as stored, fp32 for fp16 on a CPU.",
     )
     threads: int = Field(default=0, ge=0, description="CPU threads for torch; 0 means all cores but one, at least one.")
     slice_budget_ms: float = Field(default=100, gt=0, description="Longest time a job holds the device at once, in ms.")

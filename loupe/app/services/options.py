@@ -49,7 +49,9 @@ class GenerationOptions(ReplyOptions):
         default=None, description="Reconstructor of the pair that the model is loaded with."
     )
     donor: str | None = Field(default=None, description="A fine-tune of the model, to reply in its place.")
-    dtype: Dtype | None = Field(default=None, description="Precision of weights.")
+    dtype: Dtype | None = Field(
+        default=None, description="Precision of weights; auto: as stored, fp32 for fp16 on a CPU."
+    )
 
     @model_validator(mode="after")
     def _one_input(self) -> GenerationOptions:

@@ -83,8 +83,8 @@ class Learner:
         else:
             self._apply(result, batch.y)
 
-    def measure(self, seconds: float | None = None, memory: int | None = None) -> Measures:
-        """Read the interval's sums and begin a new one; `seconds` is how long it held the device."""
+    def measure(self, tokens_per_s: float | None = None, memory: int | None = None) -> Measures:
+        """Read the interval's sums and begin a new one; speed and memory are whoever's who knows them."""
         self.check_finite()
         loss, reconstruction, sparsity, aux, _, grad_norm = self.sums.means()
         rows = max(1, self.sums.rows)
@@ -107,7 +107,7 @@ class Learner:
             threshold=self._mean_threshold(),
             density=density_histogram(self.sums.fired, rows),
             micro_rows=self.micro_rows,
-            tokens_per_s=rows / seconds if seconds else None,
+            tokens_per_s=tokens_per_s,
             memory=memory,
         )
         self.sums.clear()

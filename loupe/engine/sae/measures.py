@@ -37,8 +37,8 @@ class Measures:
 
     `tokens` counts rows trained on so far. `loss` and its parts are in scaled units (mean norm sqrt(d)).
     `density` counts latents by log10 of the share of tokens they fire on: the first entry never fired, then bins of
-    0.25 from -7 to 0. What does not apply to the architecture, or was not measured, is None. `tokens_per_s` counts the
-    time this job held the device; `memory` is bytes in use there.
+    0.25 from -7 to 0. What does not apply to the architecture, or was not measured, is None. `tokens_per_s` is
+    over the last half minute in which this job held the device, reading included; `memory` is bytes in use there.
     """
 
     name: str

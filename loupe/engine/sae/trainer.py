@@ -38,6 +38,7 @@ from loupe.engine.sae.learner import Learner
 from loupe.engine.sae.measures import FeatureStrip, feature_strip
 from loupe.engine.sae.plan import SAERun, TrainingPlan
 from loupe.engine.sae.sae import SAE
+from loupe.engine.sae.speed import Speed
 from loupe.engine.sae.stream import RowStream
 from loupe.engine.sae.threshold import ThresholdCount
 
@@ -120,7 +121,7 @@ class TrainingJob:
         self._saves_beside = saves_beside
         self._save_wanted, self._stop_wanted = Event(), Event()
         self._learners: list[Learner] = []
-        self._seconds = 0.0
+        self._seconds, self._told_step, self._speed = 0.0, 0, Speed()
         self._saving: Future[str] | None = None
         self._saving_step = 0
 
@@ -165,7 +166,7 @@ class TrainingJob:
             if rows is not None:
                 x, y = _inputs(run, rows)
                 yield from self._timed(ctx, learner.initialise(x, y), "taking starting values")
-        self._state, self._seconds = None, 0.0
+        self._state, self._seconds, self._told_step = None, 0.0, self.step
 
     def _devices(self) -> list[Any]:
         lm = getattr(self.stream, "lm", None)
@@ -226,13 +227,14 @@ class TrainingJob:
             )
 
     def _points(self, ctx: JobContext) -> Steps[None]:
+        speed = self._speed.note((self.step - self._told_step) * self.plan.training.batch_rows, self._seconds)
         for run, learner in zip(self.plan.runs, self._learners, strict=True):
             memory = read_memory(learner.device).used
-            measures = learner.measure(self._seconds or None, memory)
+            measures = learner.measure(speed, memory)
             if (strip := self._strip(run, learner)) is not None:
                 measures = replace(measures, strip=strip)
             yield Progress(self.step, self.plan.training.steps, item=measures)
-        self._seconds = 0.0
+        self._seconds, self._told_step = 0.0, self.step
 
     @torch.no_grad()
     def _strip(self, run: SAERun, learner: Learner) -> FeatureStrip | None:
