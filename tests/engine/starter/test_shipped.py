@@ -29,7 +29,7 @@ def result():
 
 
 def test_everything_weighs_less_than_thirty_megabytes():
-    assert sum(file.stat().st_size for file in STARTER.rglob("*") if file.is_file()) < 30 * 2**20
+    assert sum(file.stat().st_size for file in STARTER.rglob("*") if file.is_file()) < 30_000_000
 
 
 def test_the_language_model_names_the_right_one(scores: dict):
