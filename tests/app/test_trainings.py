@@ -145,8 +145,9 @@ async def test_a_fit_check_measures_without_keeping_anything(api: httpx.AsyncCli
 async def test_what_no_memory_holds_is_refused_with_numbers_before_anything_is_tried(
     api: httpx.AsyncClient, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr((await workspace.engine.device()).memory, "limit", 1 << 30)
     rows = await token_rows(api, workspace)
+    memory = (await workspace.engine.device()).memory
+    monkeypatch.setattr(memory, "limit", int(memory.memory().used + (2 << 30)))
     huge = {"tokenisation": rows, **SMALL, "saes": [{"d_sae": 1 << 24, "options": {"k": 4}}]}
     fit = (await api.post("/api/v1/trainings/fit", json=huge)).json()["data"]
     assert not fit["fits"] and "of memory are needed" in fit["problems"][0] and fit["seconds"] is None

@@ -70,7 +70,7 @@ async def keep_entry(store: Store, own: SaeRecord | None, new: NewSae, artefact:
     """Bring an entry to what a training has now, under the name that it was given; or make it."""
     if own is None or own.deleted_at is not None:
         return await store.saes.add(new, artefact)
-    record, gone = await store.saes.replace(own.id, replace(new, name=own.name), artefact)
+    record, gone = await store.saes.replace(own.id, new, artefact)
     for each in gone:
         await store.remove(each)
     return record

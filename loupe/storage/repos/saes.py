@@ -103,13 +103,14 @@ class Saes:
             return as_record(SaeRecord, row)
 
     async def replace(self, id: str, new: NewSae, artefact: Artefact) -> tuple[SaeRecord, tuple[str, ...]]:
-        """Have an SAE be another version of itself; also the artefacts whose folders may go. Raises NotFound."""
+        """Have an SAE be another version of itself, under the name it has by now; also the artefacts whose folders may
+        go. Raises NotFound."""
         async with self._database.write() as session:
             row = await find(session, SaeRow, id)
             former = row.artefact_id
             session.add(row_of(artefact))
             await session.flush()
-            for name, value in _columns(new, artefact).items():
+            for name, value in (_columns(new, artefact) | {"name": row.name}).items():
                 setattr(row, name, value)
             await session.flush()
             return as_record(SaeRecord, row), await drop_all_unused(session, [former])
