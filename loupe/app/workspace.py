@@ -12,6 +12,7 @@ from loupe.app.outbound.hub import Hub
 from loupe.app.outbound.hub_datasets import DatasetHub
 from loupe.app.outbound.hub_saes import SaeHub
 from loupe.app.outbound.token import HubToken, no_keyring, system_keyring
+from loupe.app.services.activations import Activations
 from loupe.app.services.analysis import Analyses
 from loupe.app.services.backups import Backups
 from loupe.app.services.catalogue import Catalogue
@@ -68,6 +69,7 @@ class Workspace:
     sweeper: Sweeper
     uploads: Uploads
     datasets: Datasets
+    activations: Activations
     trainings: Trainings
     templates: Templates
     saes: Saes
@@ -98,6 +100,7 @@ async def open_workspace(settings: Settings) -> AsyncIterator[Workspace]:
         await workspace.datasets.with_stories()
         await workspace.saes.open()
         await workspace.lenses.open()
+        await workspace.activations.open()
         await workspace.uploads.open()
         workspace.sweeper.start()
         workspace.history.start()
@@ -133,6 +136,7 @@ def _services(settings: Settings, store: Store, safekeeping: Safekeeping | None)
     datasets = Datasets(
         settings, store, engine, catalogue, models, jobs, bridge, DatasetHub(settings, token), downloads, uploads
     )
+    activations = Activations(store, engine, catalogue, models, jobs, bridge)
     library = Library(settings, store, engine, catalogue, groups, models, hub, (datasets.purge, saes.purge))
     return Workspace(
         settings=settings,
@@ -154,7 +158,8 @@ def _services(settings: Settings, store: Store, safekeeping: Safekeeping | None)
         uploads=uploads,
         run_uploads=RunUploads(runs, uploads, jobs),
         datasets=datasets,
-        trainings=Trainings(store, engine, catalogue, models, jobs, bridge, events),
+        activations=activations,
+        trainings=Trainings(store, engine, catalogue, models, jobs, activations, bridge, events),
         templates=Templates(store.library),
         saes=saes,
         lenses=lenses,

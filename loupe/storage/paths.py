@@ -72,6 +72,11 @@ class DataDir:
         return self.path / "uploads"
 
     @property
+    def activations(self) -> Path:
+        """Caches of activations that are being written; finished ones are artefacts."""
+        return self.path / "activations"
+
+    @property
     def reserve(self) -> Path:
         """Space to give up when the disk is full."""
         return self.path / "reserve"

@@ -30,6 +30,11 @@ def test_from_a_text_file_to_an_sae_folder(loupe: Run, tmp_path: Path) -> None: 
     assert template["recipe"]["training"]["steps"] == 4 and template["recipe"]["saes"][0]["d_sae"] == 16
     again = ask("train", rows["id"], "--template", template["id"], "--set", "checkpoint_interval=2")
     assert again["request"]["training"]["checkpoint_interval"] == 2
+    cache = ask("activations", "make", rows["id"], "--hook-point", "blocks.1.resid_post", "--rows", 300)
+    assert [row["id"] for row in ask("activations", "list")] == [cache["id"]] and cache["rows"] == 300
+    read = ask("train", "--activations", cache["id"], "--template", template["id"])
+    assert read["request"]["activations"] == ask("activations", "show", cache["id"])["id"]
+    assert ask("activations", "delete", cache["id"])["id"] == cache["id"]
     saved = ask("checkpoints", "list", again["id"])
     assert [each["step"] for each in saved] == [4, 2]
     loaded = ask("checkpoints", "load", again["id"], saved[1]["id"])["saes"]

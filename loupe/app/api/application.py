@@ -15,6 +15,7 @@ from starlette.routing import Match, Mount
 from starlette.websockets import WebSocket
 
 from loupe.app.api import (
+    activations,
     analyses,
     datasets,
     docs,
@@ -57,6 +58,7 @@ ROOMS = (
     pairs,
     groups,
     datasets,
+    activations,
     trainings,
     templates,
     saes,

@@ -21,6 +21,12 @@ _RECIPE = {
 _TRAINING = {"tokenisation": "7f3a", **_RECIPE}
 
 BODIES: dict[str, Any] = {
+    "activations_write": {
+        "tokenisation": "7f3a",
+        "points": ["blocks.3.resid_post"],
+        "rows": 1_000_000,
+        "dtype": "fp16",
+    },
     "datasets_create": {"name": "Foxes", "text": "The fox lost her lantern.\n\nThe owl found it."},
     "datasets_preview": {"name": "Foxes", "text": "The fox lost her lantern."},
     "datasets_preview_tokens": _ROWS,

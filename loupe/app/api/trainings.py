@@ -11,8 +11,8 @@ from loupe.app.api.datasets import Begun, begun
 from loupe.app.api.envelope import Page, Reply, page_of
 from loupe.app.api.levers import add_levers
 from loupe.app.services.saes import sae_json
+from loupe.app.services.trained_saes import checkpoint_json
 from loupe.app.services.training_request import TrainingRequest
-from loupe.app.services.trainings import checkpoint_json
 from loupe.engine.errors import BadOption
 
 router = APIRouter(prefix="/trainings", tags=["trainings"])

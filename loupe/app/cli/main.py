@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from loupe.app import logging as app_logging
 from loupe.app.cli import (
+    activations,
     analyze,
     backup,
     checkpoints,
@@ -52,6 +53,7 @@ app.add_typer(groups.pairs, name="pairs")
 app.add_typer(groups.groups, name="groups")
 app.add_typer(runs.app, name="runs")
 app.add_typer(datasets.app, name="datasets")
+app.add_typer(activations.app, name="activations")
 app.command("train")(train.train)
 app.add_typer(checkpoints.app, name="checkpoints")
 app.add_typer(templates.app, name="templates")

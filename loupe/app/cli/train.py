@@ -8,12 +8,16 @@ import typer
 from loupe.app.cli.client import open_client
 from loupe.app.cli.following import finished
 from loupe.app.cli.output import Json, out, print_json, print_table
+from loupe.app.services.activations_request import LEFT_OUT
 from loupe.app.settings import Settings
 from loupe.app.sizes import size_text
 
 
 def train(
     tokenisation: Annotated[str, typer.Argument(help="Token rows from `loupe datasets list`.")] = "",
+    activations: Annotated[
+        str, typer.Option(metavar="ID", help="Read this cache of `loupe activations list` instead of the model.")
+    ] = "",
     model: Annotated[str, typer.Option(help="Model whose activations are read.")] = "starter",
     architecture: Annotated[
         str, typer.Option(help="standard, gated, topk, batchtopk, jumprelu, matryoshka ...")
@@ -51,7 +55,7 @@ def train(
             told = client.delete(f"/trainings/{delete}", confirm="true")["data"]
             print_json(told) if as_json else out.print(f"{delete} is gone")
             return
-        if not tokenisation:
+        if not tokenisation and not activations:
             raise typer.BadParameter("Name the token rows to train on: `loupe datasets list` shows them.")
         if template:
             recipe = client.get(f"/templates/{template}")["data"]["recipe"]
@@ -65,7 +69,10 @@ def train(
                 "saes": [_sae(architecture, d_sae, shape, point, writes) for point in points],
                 "training": training,
             }
-        wanted = {"tokenisation": tokenisation, "model": model, "name": name, **recipe}
+        if activations:  # which decides what is left out, whatever the recipe was made for
+            recipe = {key: value for key, value in recipe.items() if key not in LEFT_OUT}
+        read = {"tokenisation": tokenisation, "activations": activations or None}
+        wanted = {**read, "model": model, "name": name, **recipe}
         if fit:
             _print_fit(client.post("/trainings/fit", wanted)["data"], as_json)
             return

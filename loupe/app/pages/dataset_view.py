@@ -6,6 +6,7 @@ from typing import Any
 
 from nicegui import ui
 
+from loupe.app.pages.activations_panel import ActivationsPanel
 from loupe.app.pages.controls import SchemaForm, confirmed
 from loupe.app.pages.dataset_statistics import statistics_html
 from loupe.app.pages.library_html import facts_html
@@ -36,6 +37,7 @@ class DatasetView:
         self.workspace = workspace
         self.record = record
         self.on_change = on_change
+        self.activations = ActivationsPanel(workspace)
         self.start = 0
         self.search = ""
         self.next: int | None = None
@@ -54,6 +56,7 @@ class DatasetView:
             self._cutting()
             self.rows = ui.html("", sanitize=False).props("data-testid=token-rows").classes("scroll")
             self.rows.on("click", self._forget, js_handler=FORGET)
+            self.activations.build()
             self._browser()
         await self._show_rows()
         await self._look()
@@ -103,11 +106,16 @@ class DatasetView:
     async def _show_rows(self) -> None:
         found = await self.workspace.store.datasets.tokenisations(self.record.id)
         self.rows.set_content(rows_html(found))
+        await self.activations.show(found)
 
     async def _forget(self, event: Any) -> None:
-        if await confirmed("Delete these token rows for good?", "Delete them", "Keep them"):
+        if not await confirmed("Delete these token rows for good?", "Delete them", "Keep them"):
+            return
+        try:
             await self.workspace.datasets.delete_tokenisation(str(event.args))
-            await self._changed()
+        except REFUSALS as error:
+            self.shown.set_content(refusal_html(error, "cut-problem"))
+        await self._changed()
 
     def _is_mine(self, request: dict[str, Any]) -> bool:
         return request["dataset_id"] == self.record.id

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from fastapi import Query as Asked
 from nicegui import ui
 
+from loupe.app.pages.cache_choice import CacheChoice
 from loupe.app.pages.controls import SchemaForm
 from loupe.app.pages.frame import PATIENCE_S, Problem, frame, workspace_of
 from loupe.app.pages.links import link
@@ -20,6 +21,8 @@ from loupe.app.pages.sae_form import SaeForm
 from loupe.app.pages.states import Way, empty
 from loupe.app.pages.template_actions import ask_name, template_choices
 from loupe.app.plain import plain
+from loupe.app.services.activation_cache import Cache
+from loupe.app.services.activations_request import LEFT_OUT
 from loupe.app.services.catalogue import STARTER, Kind, ModelEntry
 from loupe.app.services.training_fit import Fit
 from loupe.app.services.training_request import Recipe, TrainingRequest
@@ -39,10 +42,10 @@ def register(api: FastAPI) -> None:
     """Add the page."""
 
     @ui.page("/training/new", response_timeout=PATIENCE_S)
-    async def new(tokens: Id = "", template: Id = "", like: Id = "") -> None:
+    async def new(tokens: Id = "", template: Id = "", like: Id = "", cache: Id = "") -> None:
         workspace = workspace_of(api)
         with frame(workspace, "training", "New training") as problem:
-            await TrainingForm(workspace, problem).build(tokens, template, like)
+            await TrainingForm(workspace, problem).build(tokens, template, like, cache)
 
 
 class TrainingForm:
@@ -54,10 +57,10 @@ class TrainingForm:
         self.rows: dict[str, TokenisationRecord] = {}
         self.saes: list[SaeForm] = []
 
-    async def build(self, tokens: str, template: str, like: str) -> None:
+    async def build(self, tokens: str, template: str, like: str, cache: str) -> None:
         """Lay the form out; without token rows it says how to make some.
 
-        `template` and `like`, a training, are what it is filled from.
+        `template` and `like`, a training, are what it is filled from; `cache` is read instead of the model.
         """
         ways = (("Trainings", "/training"), ("Datasets", "/training/datasets"), ("Templates", "/training/templates"))
         crumbs = "".join(f'<a href="{link(path)}">{name}</a>' for name, path in ways)
@@ -72,7 +75,8 @@ class TrainingForm:
         former = await self.workspace.trainings.get(like) if like else None
         await self._templates(template)
         with self._panel("What is read"):
-            self._read(former["request"]["tokenisation"] if former else tokens)
+            asked = former["request"] if former else {"tokenisation": tokens, "activations": cache}
+            self._read(asked["tokenisation"], asked.get("activations"), await self.workspace.activations.all())
         with self._panel("What is trained"):
             self._forms = ui.element("div").classes("stack")
             with ui.element("div").classes("actions"):
@@ -86,6 +90,7 @@ class TrainingForm:
             self._fill(Recipe.model_validate(former["recipe"]))
         elif template:
             await self._begin_from(template)
+        self._follow_cache()
 
     async def _templates(self, chosen: str) -> None:
         with ui.element("div").classes("tools"):
@@ -97,7 +102,7 @@ class TrainingForm:
             keep = ui.button("Save as a template", icon="bookmark_add", on_click=self._keep, color=None)
             keep.classes("quiet").props("flat no-caps data-testid=train-save-template")
 
-    def _read(self, tokens: str) -> None:
+    def _read(self, tokens: str, cache: str | None, caches: list[Cache]) -> None:
         entries = {e.id: e for e in self.workspace.catalogue.entries() if e.kind is Kind.MODEL and e.n_layers}
         with ui.element("div").classes("train-form"):
             self.name = ui.input("Name (optional)").props("outlined dense maxlength=200 data-testid=train-name")
@@ -108,6 +113,8 @@ class TrainingForm:
             known = {id: plain(id, 40) for id in entries} or {STARTER: STARTER}
             self.model = _select("Model", known, model, "train-model", "Whose activations are read.")
             self.entries = entries
+            there = [each for each in caches if each.facts and each.facts.source["tokenisation"] in self.rows]
+            self.cache = CacheChoice(there, cache, self._follow_cache)
             self.watched = ui.textarea("Watched texts, one a line", value=WATCHED).classes("whole")
             self.watched.props("outlined dense autogrow rows=1 data-testid=train-watched")
             self.watched.tooltip("Their features are shown while training; at most four.")
@@ -128,6 +135,17 @@ class TrainingForm:
         model = self.rows[str(self.tokens.value)].model
         if model in self.entries:
             self.model.set_value(model)
+
+    def _follow_cache(self) -> None:
+        """What a cache decides is shown as it says, and cannot be chosen."""
+        source, left_out = self.cache.source, self.cache.left_out
+        for name, value in left_out.items():
+            self.request.controls[name].set_value(value)
+        if source:
+            self.tokens.set_value(source["tokenisation"])
+            self.model.set_value(source["model"] if source["model"] in self.entries else self.model.value)
+        for control in (self.tokens, self.model, *(self.request.controls[name] for name in LEFT_OUT)):
+            control.set_enabled(not source)
 
     def _follow_model(self) -> None:
         for form in self.saes:
@@ -177,6 +195,7 @@ class TrainingForm:
         self.request.fill(recipe.model_dump(include=set(REQUEST)))
         if recipe.watched:
             self.watched.set_value("\n".join(recipe.watched))
+        self._follow_cache()
 
     async def _keep(self) -> None:
         try:
@@ -198,9 +217,10 @@ class TrainingForm:
         return TrainingRequest.model_validate(
             {
                 "name": self.name.value or "", "model": self.model.value, "tokenisation": self.tokens.value,
+                "activations": self.cache.cache,
                 "saes": [sae for form in self.saes for sae in form.asked()],
                 "training": self.how.values() | self.advanced.values(),
-                "watched": [text for text in texts if text], **self.request.values(),
+                "watched": [text for text in texts if text], **self.request.values(), **self.cache.left_out,
             }
         )  # fmt: skip
 

@@ -15,6 +15,7 @@ from loupe.app.errors import Conflict, Forbidden
 from loupe.app.outbound.hub_datasets import DatasetHub
 from loupe.app.services import dataset_hub
 from loupe.app.services import dataset_texts as texts_of
+from loupe.app.services.activation_cache import caches_of
 from loupe.app.services.catalogue import Catalogue
 from loupe.app.services.dataset_request import DatasetRequest, TokenisationRequest
 from loupe.app.services.downloads import Downloads
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 STORIES = {"count": 20_000, "first_seed": 200_000_000}  # seeds that no part of the starter was trained on
 STORIES_NAME = "Story world"
+READERS = {"training": "training", "activations": "cache"}
 
 
 class Datasets:
@@ -142,9 +144,9 @@ class Datasets:
         return await asyncio.to_thread(texts_of.preview_tokens, folder, texts.document(document), request)
 
     async def delete(self, id: str) -> DatasetRecord:
-        """Put a dataset into the bin. Raises NotFound, Conflict while a training reads it."""
+        """Put a dataset into the bin. Raises NotFound, Conflict while a training reads it or a cache was made of it."""
         for each in await self.rows.tokenisations(id):
-            self._check_free(each.id)
+            await self._check_free(each.id)
         record = await self.rows.delete(id)
         self.bridge.publish("library")
         return record
@@ -156,8 +158,8 @@ class Datasets:
         return record
 
     async def delete_tokenisation(self, id: str) -> None:
-        """Forget token rows for good. Raises NotFound, Conflict while a training reads them."""
-        self._check_free(id)
+        """Forget token rows for good. Raises NotFound, Conflict while a training or a cache depends on them."""
+        await self._check_free(id)
         for artefact in await self.rows.delete_tokenisation(id):
             await self.store.remove(artefact)
 
@@ -179,10 +181,12 @@ class Datasets:
             return request
         return request.model_copy(update={"path": str(await self.uploads.path(request.upload))})
 
-    def _check_free(self, tokenisation: str) -> None:
+    async def _check_free(self, tokenisation: str) -> None:
         for live in self.jobs.live:
-            if live.record.kind == "training" and live.record.request.get("tokenisation") == tokenisation:
-                raise Conflict(f"The training {live.record.name} reads it. Stop that first.")
+            if live.record.kind in READERS and live.record.request.get("tokenisation") == tokenisation:
+                raise Conflict(f"The {READERS[live.record.kind]} {live.record.name} reads it. Stop that first.")
+        for cache in await caches_of(self.store, tokenisation):
+            raise Conflict(f"The activations {cache.name} were cached from it. Delete those first.")
 
     # The work.
 

@@ -6,7 +6,7 @@ evaluation where there was one at that very step.
 """
 
 import asyncio
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -174,3 +174,8 @@ def write_sae(
     out = run.writes[0] if run.sae.is_transcoder else None
     facts = facts_of(lm, request.model)
     write_saelens(folder, sae, run.reads, facts, hook_point_out=out, card=card, training=plan.training.to_dict())
+
+
+def checkpoint_json(record: CheckpointRecord) -> dict[str, Any]:
+    """For programs."""
+    return asdict(record) | {"created_at": record.created_at.isoformat()}

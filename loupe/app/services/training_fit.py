@@ -2,13 +2,17 @@
 
 import asyncio
 import shutil
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from loupe.app.services.training_job import new_stream, open_token_rows, split_rows
+from loupe.app.services.catalogue import Catalogue, ModelEntry
+from loupe.app.services.training_job import cached_rows, new_stream, open_token_rows, split_rows
 from loupe.app.services.training_request import TrainingRequest
 from loupe.app.sizes import size_text
+from loupe.engine.errors import WidthMismatch
+from loupe.storage.repos.datasets import TokenisationRecord
 
 if TYPE_CHECKING:
     from loupe.engine.context import JobContext
@@ -47,9 +51,17 @@ class Fit:
 
 
 async def measure_fit(
-    device: "DeviceThread", lm: "LanguageModel", folder: Path, request: TrainingRequest, home: Path
+    device: "DeviceThread",
+    lm: "LanguageModel",
+    folder: Path,
+    request: TrainingRequest,
+    home: Path,
+    cached: Path | None = None,
 ) -> Fit:
-    """Count, and time a few steps on the device as a job of its own. Raises BadOption, BadInput."""
+    """Count, and time a few steps on the device as a job of its own. Raises BadOption, BadInput.
+
+    `cached` is the cache whose rows would be read; the model then only judges.
+    """
     rows = await asyncio.to_thread(open_token_rows, folder)
     held_out, training_rows = split_rows(rows, request)
     plan = request.plan(lm.d_model, lm.n_layers)
@@ -57,12 +69,15 @@ async def measure_fit(
     free, disk_free = device.memory.available(), shutil.disk_usage(home).free
     problems = _problems(needs, free, disk_free)
     tokens = plan.training.steps * plan.training.batch_rows
-    stepping_s = judging_s = None
+    available, stepping_s, judging_s = training_rows.n_tokens, None, None
     if needs.memory <= free:
         probe = await asyncio.to_thread(_Probe, lm, training_rows, plan, request)
         speed = await asyncio.wrap_future(device.submit(probe).future)
-        read = _rows_read(plan, training_rows.n_tokens, request.buffer_rows)
-        stepping_s = plan.training.steps * speed.step_s + read * speed.read_s
+        read, read_s = _rows_read(plan, training_rows.n_tokens, request.buffer_rows), speed.read_s
+        if cached is not None:
+            available, read_s = await asyncio.to_thread(_cached_speed, lm, cached, plan, request)
+            read = _rows_read(plan, available, 0)
+        stepping_s = plan.training.steps * speed.step_s + read * read_s
         judging_s = EVALUATION_PASSES * _evaluations(plan) * held_out.n_tokens * speed.read_s
     return Fit(
         memory_bytes=needs.memory,
@@ -73,11 +88,31 @@ async def measure_fit(
         seconds=None if stepping_s is None or judging_s is None else stepping_s + judging_s,
         tokens_per_s=None if stepping_s is None else tokens / max(stepping_s, 1e-9),
         rows=len(training_rows),
-        tokens=training_rows.n_tokens,
-        epochs=tokens / max(1, training_rows.n_tokens),
+        tokens=available,
+        epochs=tokens / max(1, available),
         fits=not problems,
         problems=problems,
     )
+
+
+def _cached_speed(
+    lm: "LanguageModel", folder: Path, plan: "TrainingPlan", request: TrainingRequest
+) -> tuple[int, float]:
+    """Rows of a cache, and the seconds that one takes to be read, from filling the buffer once."""
+    rows = cached_rows(lm, folder, plan, request)
+    began = time.monotonic()
+    for _ in rows.next_part(1):
+        pass
+    return rows.facts.rows, (time.monotonic() - began) / rows.filled
+
+
+def check_tokenizer(catalogue: Catalogue, rows: TokenisationRecord, entry: ModelEntry) -> None:
+    """Refuse token rows that were made for another model. Raises NotFound, WidthMismatch."""
+    if rows.model != entry.id and catalogue.get(rows.model).path != entry.path:
+        raise WidthMismatch(
+            f"These token rows were made for {rows.model}, and {entry.id} has another tokenizer. "
+            f"Tokenise the dataset for {entry.id}."
+        )
 
 
 class Needs(NamedTuple):

@@ -12,6 +12,7 @@ from loupe.app.services.training_request import TrainingRequest
 if TYPE_CHECKING:
     from loupe.engine.data.rows import TokenRows
     from loupe.engine.models.language_model import LanguageModel
+    from loupe.engine.sae.cache import CachedRows
     from loupe.engine.sae.checkpoint import TrainingState
     from loupe.engine.sae.plan import SAERun, TrainingPlan
     from loupe.engine.sae.sae import SAE
@@ -28,18 +29,38 @@ def open_token_rows(folder: Path) -> "TokenRows":
 
 def split_rows(rows: "TokenRows", request: TrainingRequest) -> tuple["TokenRows", "TokenRows"]:
     """Held-out rows (the first ones), and those to train on. Raises BadOption when there are too few."""
+    count = _held_out(rows, request.held_out)
+    return rows.part(0, min(count, request.evaluation_rows)), rows.part(count, len(rows))
+
+
+def training_part(rows: "TokenRows", held_out: float) -> "TokenRows":
+    """The rows behind those that are held out. Raises BadOption when there are too few."""
+    return rows.part(_held_out(rows, held_out), len(rows))
+
+
+def _held_out(rows: "TokenRows", share: float) -> int:
     from loupe.engine.errors import BadOption
 
     if len(rows) < 2:
         raise BadOption(f"A training needs two rows of tokens, one of them held out; there is {len(rows)}.")
-    count = min(len(rows) - 1, max(1, round(len(rows) * request.held_out)))
-    return rows.part(0, min(count, request.evaluation_rows)), rows.part(count, len(rows))
+    return min(len(rows) - 1, max(1, round(len(rows) * share)))
+
+
+def cached_rows(lm: "LanguageModel", folder: Path, plan: "TrainingPlan", request: TrainingRequest) -> "CachedRows":
+    """The rows of a cache as a training reads them. Raises BadOption, CorruptFile."""
+    from loupe.engine.errors import BadOption
+    from loupe.engine.sae.cache import CachedRows
+
+    found = CachedRows(folder, plan.points, seed=plan.training.seed, buffer_rows=request.buffer_rows, device=lm.device)
+    if found.facts.source["model_fingerprint"] != lm.fingerprint:
+        raise BadOption(f"{request.model} has other weights than when its activations were cached: write them again.")
+    return found
 
 
 def new_stream(
     lm: "LanguageModel", rows: "TokenRows", plan: "TrainingPlan", request: TrainingRequest, buffer_rows: int
 ) -> "ActivationStream":
-    """The activations a training reads. Raises BadOption, BadInput."""
+    """The activations a training reads from the model. Raises BadOption, BadInput."""
     from loupe.engine.sae.stream import ActivationStream, Drop
 
     drop = Drop(special=request.drop_special, first=request.drop_first, norm_factor=request.drop_outliers)
@@ -55,8 +76,9 @@ def new_job(
     state: "TrainingState | None",
     watched: "tuple[WatchedText, ...]",
     name: str,
+    cached: Path | None = None,
 ) -> "TrainingJob":
-    """The device job, from its beginning or from a checkpoint."""
+    """The device job, from its beginning or from a checkpoint; `cached` is the cache it reads instead of the model."""
     from loupe.engine.sae.evaluation import evaluate
     from loupe.engine.sae.stream import Drop
     from loupe.engine.sae.trainer import TrainingJob
@@ -69,7 +91,10 @@ def new_job(
     def exported(folder: Path, run: "SAERun", sae: "SAE", card: Any) -> None:
         write_sae(folder, lm, request, plan, run, sae, card.to_dict() if card is not None else None)
 
-    stream = new_stream(lm, rows, plan, request, request.buffer_rows)
+    if cached is None:
+        stream = new_stream(lm, rows, plan, request, request.buffer_rows)
+    else:
+        stream = cached_rows(lm, cached, plan, request)
     options = {"watched": watched, "evaluate": judged, "export": exported, "name": name}
     if state is None:
         return TrainingJob(plan, stream, **options)

@@ -87,10 +87,21 @@ class TrainingRequest(Recipe):
     name: str = Field(default="", max_length=200, description="What the training is called; unset names it.")
     model: str = Field(default=STARTER, description="Model whose activations are read.")
     dtype: str | None = Field(default=None, description="Precision of the model's weights.")
-    tokenisation: str = Field(description="Token rows to read.")
+    tokenisation: str = Field(default="", description="Token rows to read; of a cache, those it was written from.")
+    activations: str | None = Field(
+        default=None,
+        max_length=64,
+        description="Cache of activations to read instead of the model; what is held out and left out is as it says.",
+    )
     fork_of: str | None = Field(default=None, description="Training whose checkpoint this one begins from.")
     from_checkpoint: str | None = Field(default=None, description="Checkpoint to begin from.")
     retry_of: str | None = Field(default=None, description="Training that ended too early and is gone on with.")
+
+    @model_validator(mode="after")
+    def _reads_something(self) -> TrainingRequest:
+        if not self.tokenisation and not self.activations:
+            raise ValueError("name the token rows to read (tokenisation) or a cache of activations (activations)")
+        return self
 
     @property
     def title(self) -> str:

@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from loupe.app.services.live_job import CHECKPOINT_WAIT_S, LiveJob
@@ -67,8 +68,9 @@ class TrainingWork:
         )
         self._lm = lm
         self.job = await asyncio.to_thread(
-            new_job, lm, training_rows, held_out, plan, self.request, state, watched, self.live.record.name
-        )
+            new_job, lm, training_rows, held_out, plan, self.request, state, watched, self.live.record.name,
+            await self._cached(),
+        )  # fmt: skip
         flushing = asyncio.create_task(self._flush_now_and_then())
         try:
             result = await self.live.on_device(
@@ -85,6 +87,11 @@ class TrainingWork:
         record = await self.store.datasets.tokenisation(self.request.tokenisation)
         folder = self.store.artefacts.open(record.artefact_id).folder
         return await asyncio.to_thread(open_token_rows, folder)
+
+    async def _cached(self) -> Path | None:
+        if self.request.activations is None:
+            return None
+        return (await asyncio.to_thread(self.store.artefacts.open, self.request.activations)).folder
 
     async def _state(self) -> "TrainingState | None":
         """The newest checkpoint that can be read: of this training, of the one it retries, or the one it forks.

@@ -7,11 +7,11 @@ a time holds the device, the others wait; analyses never wait for one longer tha
 import asyncio
 import builtins
 import logging
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from loupe.app.bridge import Bridge
 from loupe.app.errors import ConfirmationNeeded, Conflict, NotFound
+from loupe.app.services.activations import Activations
 from loupe.app.services.catalogue import Catalogue
 from loupe.app.services.curves import CURVES, HELD_OUT, density_strip, series, without_pictures
 from loupe.app.services.engine import Engine
@@ -20,10 +20,10 @@ from loupe.app.services.jobs import Jobs, Kind
 from loupe.app.services.live_job import LiveJob
 from loupe.app.services.models import Models
 from loupe.app.services.trained_saes import load_checkpoint
-from loupe.app.services.training_fit import Fit, check_possible, measure_fit
+from loupe.app.services.training_fit import Fit, check_possible, check_tokenizer, measure_fit
 from loupe.app.services.training_request import TrainingRequest, option_rows
 from loupe.app.services.training_work import TrainingWork
-from loupe.engine.errors import BadOption, WidthMismatch
+from loupe.engine.errors import BadOption
 from loupe.storage.repos.jobs import JobRecord, NewJob
 from loupe.storage.repos.saes import SaeRecord
 from loupe.storage.repos.trainings import CheckpointRecord
@@ -47,6 +47,7 @@ class Trainings:
         catalogue: Catalogue,
         models: Models,
         jobs: Jobs,
+        activations: Activations,
         bridge: Bridge,
         events: EventStream,
     ) -> None:
@@ -55,6 +56,7 @@ class Trainings:
         self.catalogue = catalogue
         self.models = models
         self.jobs = jobs
+        self.activations = activations
         self.bridge = bridge
         self.events = events
         self._working: dict[str, TrainingWork] = {}
@@ -64,7 +66,7 @@ class Trainings:
 
     async def start(self, request: TrainingRequest, *, author: str = "") -> LiveJob:
         """Accept a training. Raises NotFound, BadInput and OutOfDeviceMemory before anything is kept."""
-        plan = await self._checked(request)
+        request, plan = await self._checked(request)
         check_possible((await self.engine.device()).memory, plan, request)
         new = NewJob(
             kind="training",
@@ -78,12 +80,14 @@ class Trainings:
 
     async def fit(self, request: TrainingRequest) -> Fit:
         """What it would take: memory, disk, and the time, from a short probe on the device. Raises as `start`."""
-        await self._checked(request)
+        request, _ = await self._checked(request)
         record = await self.store.datasets.tokenisation(request.tokenisation)
+        cached = (await self.activations.get(request.activations)).folder if request.activations else None
         folder = self.store.artefacts.open(record.artefact_id).folder
         entry = self.catalogue.get(request.model)
         async with self.models.use_model(entry.path, request.dtype or "") as lm:
-            return await measure_fit(await self.engine.device(), lm, folder, request, self.store.data_dir.path)
+            home = self.store.data_dir.path
+            return await measure_fit(await self.engine.device(), lm, folder, request, home, cached)
 
     # The levers beyond those of every job.
 
@@ -254,22 +258,21 @@ class Trainings:
     def _tell_library(self) -> None:
         self.bridge.publish("library")
 
-    async def _checked(self, request: TrainingRequest) -> "TrainingPlan":
-        """The plan, held to the model and the rows. Raises NotFound, BadOption, LayerOutOfRange, WidthMismatch."""
+    async def _checked(self, request: TrainingRequest) -> "tuple[TrainingRequest, TrainingPlan]":
+        """The request with what a cache decides, and its plan, held to the model and the rows.
+
+        Raises NotFound, BadOption, CorruptFile, LayerOutOfRange, WidthMismatch.
+        """
+        request = await self.activations.settled(request)
         for origin in filter(None, (request.fork_of, request.retry_of)):
             await self._record(origin)
         entry = self.catalogue.get(request.model)
-        rows = await self.store.datasets.tokenisation(request.tokenisation)
-        if rows.model != request.model:
-            maker = self.catalogue.get(rows.model)
-            if maker.path != entry.path:
-                raise WidthMismatch(
-                    f"These token rows were made for {rows.model}, and {request.model} has another tokenizer. "
-                    f"Tokenise the dataset for {request.model}."
-                )
+        check_tokenizer(self.catalogue, await self.store.datasets.tokenisation(request.tokenisation), entry)
         if entry.d_model is None or entry.n_layers is None:
             raise BadOption(f"{request.model} does not say how wide or deep it is.")
-        return await asyncio.to_thread(request.plan, entry.d_model, entry.n_layers)
+        plan = await asyncio.to_thread(request.plan, entry.d_model, entry.n_layers)
+        await self.activations.check_points(request.activations, plan.points)
+        return request, plan
 
     def _running(self, id: str) -> Any:  # a TrainingWork whose job is there
         work = self._working.get(id)
@@ -293,8 +296,3 @@ class Trainings:
         if job["state"] == "queued" and (first := next(iter(self._working.values()), None)):
             job = job | {"message": f"waits for {first.live.record.name}{', which is paused' * first.live.paused}"}
         return job | {"latest": latest, "actions": [*job["actions"], *extra]}
-
-
-def checkpoint_json(record: CheckpointRecord) -> dict[str, Any]:
-    """For programs."""
-    return asdict(record) | {"created_at": record.created_at.isoformat()}

@@ -38,7 +38,7 @@ class ShuffleBuffer:
         self.capacity = capacity
         self._store = held or {point: torch.empty(capacity, d_in, dtype=dtype, device=device) for point in points}
         self._order = torch.empty(0, dtype=torch.int64, device=device)
-        self._device = device
+        self.device = device
         self.filled = 0
         self.offset = 0
 
@@ -79,7 +79,7 @@ class ShuffleBuffer:
     def shuffle(self, seed: int, block: int) -> None:
         """Draw the order of this block, a function of (seed, block) and of how many rows it has."""
         generator = torch.Generator().manual_seed(seed_of(seed, "block", block))
-        self._order = torch.randperm(self.filled, generator=generator).to(self._device)
+        self._order = torch.randperm(self.filled, generator=generator).to(self.device)
         self.offset = 0
 
     def take(self, count: int) -> Rows:

@@ -41,7 +41,10 @@ _PIECE_ROWS = 8192
 
 @dataclass(frozen=True, slots=True)
 class CacheFacts:
-    """What a cache holds: rows of each hook point, bytes in all, whether it is finished, statistics by hook point."""
+    """What a cache holds: rows of each hook point, bytes in all, whether it is finished, statistics by hook point.
+
+    `largest_shard` is in rows: the least that a buffer which reads it must hold.
+    """
 
     points: tuple[HookPoint, ...]
     d_in: int
@@ -51,6 +54,7 @@ class CacheFacts:
     complete: bool
     statistics: dict[str, dict[str, Any]]
     source: dict[str, Any]
+    largest_shard: int
 
 
 @dataclass(slots=True)
@@ -240,7 +244,8 @@ def read_facts(folder: Path) -> CacheFacts:
             if not file.is_file() or file.stat().st_size != count * width:
                 raise CorruptFile(f"{file} is missing or cut off. Delete the cache and write it again.")
     size = sum(rows) * width * len(points)
-    return CacheFacts(points, manifest["d_in"], manifest["dtype"], sum(rows), size, complete, statistics, source)
+    known = (points, manifest["d_in"], manifest["dtype"], sum(rows), size, complete, statistics, source)
+    return CacheFacts(*known, largest_shard=max(rows, default=0))
 
 
 def verify(folder: Path) -> Generator[None, None, int]:

@@ -154,7 +154,7 @@ class TrainingJob:
     # Beginning.
 
     def _begin(self, ctx: JobContext) -> Steps[None]:
-        device = next((text.device for text in self._devices()), torch.device("cpu"))
+        device = getattr(self.stream, "device", torch.device("cpu"))
         rows = None
         if self._state is None:
             rows = yield from self._timed(ctx, self.stream.next_batch(self._initial_rows()), "reading the first rows")
@@ -167,10 +167,6 @@ class TrainingJob:
                 x, y = _inputs(run, rows)
                 yield from self._timed(ctx, learner.initialise(x, y), "taking starting values")
         self._state, self._seconds, self._told_step = None, 0.0, self.step
-
-    def _devices(self) -> list[Any]:
-        lm = getattr(self.stream, "lm", None)
-        return [] if lm is None else [lm]
 
     def _initial_rows(self) -> int:
         training = self.plan.training
