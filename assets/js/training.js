@@ -68,7 +68,7 @@ loupe.charts = {
       animation: false, series,
       title: what.empty ? { text: what.empty, left: 'center', top: 'middle', textStyle: { color: t.soft, fontSize: 12, fontWeight: 'normal' } } : undefined,
       grid: { left: 8, right: 16, top: names.size > 1 ? 36 : 12, bottom: 24, containLabel: true },
-      legend: names.size > 1 ? { type: 'scroll', top: 4, data: [...names], textStyle: { color: t.text, fontSize: 11, width: 150, overflow: 'truncate' }, pageTextStyle: { color: t.text }, itemHeight: 8 } : undefined,
+      legend: names.size > 1 ? { type: 'scroll', top: 4, data: [...names], textStyle: { color: t.text, fontSize: 11, width: 150, overflow: 'truncate' }, pageTextStyle: { color: t.text }, itemHeight: 14 } : undefined,
       tooltip: this.tip(t, { trigger: 'axis', axisPointer: { lineStyle: { color: t.soft } }, valueFormatter: (v) => this.short(v) }),
       xAxis: this.axis(t, { show: !what.empty, type: what.logX ? 'log' : 'value', name: this.along[what.x], nameLocation: 'middle', nameGap: 22, min: what.logX ? 'dataMin' : 0, max: 'dataMax', splitLine: { show: false }, axisLabel: { color: t.soft, fontSize: 11, hideOverlap: true, formatter: told }, axisPointer: { label: { formatter: (p) => `${this.along[what.x]} ${told(p.value)}` } } }),
       yAxis: this.axis(t, { show: !what.empty, type: what.log ? 'log' : 'value', scale: true }),

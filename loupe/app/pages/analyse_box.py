@@ -41,8 +41,8 @@ class AnalyseBox:
             self.asked.place_input()
             with ui.element("div").classes("actions"):
                 self._place_buttons()
-                ui.space()
-                self.asked.place_choices()
+                with ui.element("div").classes("choices"):
+                    self.asked.place_choices()
             self.reply = ui.html("", sanitize=False).props("data-testid=reply-text")
             self.progress = ui.html("", sanitize=False).props("data-testid=progress")
             self.said = ui.html("", sanitize=False).props("role=status aria-live=polite data-testid=said")
