@@ -134,7 +134,11 @@ def test_a_run_travels_by_file_and_is_compared_with_what_it_was(loupe: Run, tmp_
     assert loupe("runs", "rename", first, name)[0] == 0
     code, out, _ = loupe("runs", "list")
     assert code == 0 and "[bold]" in out and "\u202e" not in out and "\x1b" not in out
-    assert loupe("runs", "export", first, "--format", "parquet", "-o", tmp_path)[0] == 0
+    code, told, _ = loupe("runs", "export", first, "--format", "parquet", "-o", tmp_path, "--json")
+    written = json.loads(told)
+    assert code == 0 and Path(written["path"]).stat().st_size == written["bytes"] > 0
+    code, told, _ = loupe("runs", "export", first, "--format", "parquet", "--json")
+    assert code != 0 and "--output" in json.loads(told)["error"]["message"]
     (exported,) = tmp_path.glob("loupe-*.parquet")
     second = json.loads(loupe("runs", "import", exported, "--json")[1])["ids"][0]
     assert json.loads(loupe("runs", "compare", first, second, "--json")[1])["verdict"] == "equal"

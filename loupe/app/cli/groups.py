@@ -95,8 +95,8 @@ def import_file(file: File, as_json: Json = False) -> None:
 
 
 @groups.command("export")
-def export(id: Annotated[str, typer.Argument(help="A group; unset means all.")] = "") -> None:
-    """Print a group file."""
+def export(id: Annotated[str, typer.Argument(help="A group; unset means all.")] = "", as_json: Json = False) -> None:
+    """Print a group file, which is JSON with and without --json; with it errors are too."""
     with open_client(Settings()) as client:
         print_json(client.get(f"/model-groups/{id + '/' if id else ''}export")["data"])
 

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any, Protocol
 
 import orjson
@@ -37,6 +38,14 @@ def print_line(value: object) -> None:
     """One JSON object on one line, at once: for streams."""
     sys.stdout.buffer.write(orjson.dumps(value, default=str) + b"\n")
     sys.stdout.buffer.flush()
+
+
+def print_written(file: Path, *, as_json: bool) -> None:
+    """Where a file was written; for programs its size in bytes too."""
+    if as_json:
+        print_json({"path": str(file), "bytes": file.stat().st_size})
+    else:
+        err.print(f"wrote {file}", markup=False)
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, empty: str) -> None:

@@ -9,7 +9,7 @@ import typer
 from loupe.app.cli.client import Client, Refused, open_client
 from loupe.app.cli.comparison import print_comparison
 from loupe.app.cli.following import finished
-from loupe.app.cli.output import Json, err, out, print_json, print_table
+from loupe.app.cli.output import Json, err, out, print_json, print_table, print_written
 from loupe.app.cli.sending import PIECE_BYTES, send_file
 from loupe.app.plain import plain
 from loupe.app.services.exports import Format
@@ -77,8 +77,11 @@ def export(
     id: Id,
     format: Annotated[Format, typer.Option(help="json, jsonl, csv, parquet or html.")] = Format.JSON,
     output: Annotated[str, typer.Option("--output", "-o", help="A file, a folder, or - for standard output.")] = "-",
+    as_json: Json = False,
 ) -> None:
-    """A run as a file. All formats but html can be imported again."""
+    """A run as a file. All formats but html can be imported again; --json tells where it went."""
+    if output == "-" and as_json and format is not Format.JSON:
+        raise BadOption(f"With --json, standard output is for JSON and not for {format}. Name a file with --output.")
     if output == "-" and format in BINARY and sys.stdout.isatty():
         raise BadOption(f"{format} is not for a terminal. Name a file with --output.")
     with open_client(Settings()) as client:
@@ -90,7 +93,7 @@ def export(
     path = Path(output).expanduser()
     target = path / name if path.is_dir() else path
     target.write_bytes(content)
-    err.print(f"wrote {target}", markup=False)
+    print_written(target, as_json=as_json)
 
 
 @app.command("import")

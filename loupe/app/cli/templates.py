@@ -8,7 +8,7 @@ import typer
 
 from loupe.app.cli.client import open_client
 from loupe.app.cli.kept import delete_kept, list_kept, restore_kept
-from loupe.app.cli.output import Json, out, print_json
+from loupe.app.cli.output import Json, out, print_json, print_written
 from loupe.app.plain import plain
 from loupe.app.settings import Settings
 
@@ -71,14 +71,16 @@ def take_in(
 
 @app.command("export")
 def export(
-    id: Id, to: Annotated[Path, typer.Argument(help="File to write; a folder takes it under its own name.")] = Path()
+    id: Id,
+    to: Annotated[Path, typer.Argument(help="File to write; a folder takes it under its own name.")] = Path(),
+    as_json: Json = False,
 ) -> None:
     """Write a template as a file."""
     with open_client(Settings()) as client:
         name, content = client.get_file(f"/templates/{id}/export")
     place = to / name if to.is_dir() else to
     place.write_bytes(content)
-    out.print(f"[green]{place}[/]")
+    print_written(place, as_json=as_json)
 
 
 @app.command("rename")
