@@ -287,7 +287,7 @@ def _observer_of(handle: JobHandle, observer: Observer | None) -> Observer:
             return
         try:
             observer(event)
-        except Exception:
+        except Exception:  # what is told of a job must not end it; a checkpoint that is not kept must
             if isinstance(event, Checkpoint):
                 raise
             logger.exception("an observer of job %s (%s) failed; the job goes on", handle.id, handle.name)

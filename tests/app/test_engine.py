@@ -6,6 +6,7 @@ import pytest
 
 from loupe.app.bridge import Bridge
 from loupe.app.services.engine import Engine, EngineState
+from loupe.app.services.fit import fit_of_plan
 from loupe.app.settings import Settings
 
 
@@ -32,3 +33,15 @@ async def test_a_step_that_does_not_end_does_not_hold_up_the_end(caplog: pytest.
     engine.close(timeout_s=0.01)
     assert "left behind" in caplog.text
     release.set()
+
+
+async def test_a_looked_at_fp16_model_is_counted_as_a_cpu_will_hold_it() -> None:
+    engine = Engine(Settings(device="cpu", threads=1), Bridge())
+    try:
+        sizes = {
+            (stored, dtype): (await fit_of_plan(engine, 1000, {"dtype": stored}, dtype)).weights_bytes
+            for stored, dtype in (("float16", "auto"), ("float16", "fp16"), ("bfloat16", "auto"), ("float32", "auto"))
+        }
+    finally:
+        engine.close()
+    assert list(sizes.values()) == [2000, 1000, 1000, 1000]

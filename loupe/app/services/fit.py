@@ -74,7 +74,9 @@ async def fit_of_plan(engine: Engine, weight_bytes: int, config: dict[str, Any],
     text = config.get("text_config") or config
     stored = str(text.get("dtype") or text.get("torch_dtype") or config.get("torch_dtype") or "").removeprefix("torch.")
     each = {"float32": 4.0, "bfloat16": 2.0, "float16": 2.0}.get(stored)
-    weights = weight_bytes if dtype == "auto" or each is None else int(weight_bytes / each * _PER_WEIGHT[dtype])
+    on_cpu = dtype == "auto" and stored == "float16" and device.device.type == "cpu"
+    loaded = "fp32" if on_cpu else dtype  # as `size.settled_dtype` has it for a folder
+    weights = weight_bytes if loaded == "auto" or each is None else int(weight_bytes / each * _PER_WEIGHT[loaded])
     return _against(device.memory, dtype, weights, cache_bytes_per_token(config), dtype == "auto")
 
 
