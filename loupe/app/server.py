@@ -1,10 +1,9 @@
 """The server: pages, API and engine in one process, one event loop, one worker.
 
-The first page can be served before torch is in memory: the engine is started in the background once the server listens.
+The first page can be served before torch is in memory: the engine is warmed up in the background once a page stands.
 Whoever holds the data directory leaves its address and a key beside the lock, for the command line.
 """
 
-import asyncio
 import contextlib
 import logging
 import os
@@ -23,9 +22,8 @@ from loupe.app.errors import Conflict, PublicWithoutGuard
 from loupe.app.security.guard import Guard
 from loupe.app.security.keys import Sessions, stored_secret
 from loupe.app.security.signin import add_sign_in
-from loupe.app.services.options import AnalysisOptions
 from loupe.app.settings import Settings, assets_folder
-from loupe.app.workspace import Workspace, open_workspace
+from loupe.app.workspace import open_workspace
 from loupe.storage.lock import DataDirLock
 from loupe.storage.paths import DataDir
 
@@ -93,29 +91,16 @@ def _lifespan(settings: Settings):
                     workspace.store.lock.announce(*url)
                     log.info("Loupe serves %s", url[0], extra={"fields": {"data": str(workspace.store.data_dir.path)}})
                 await workspace.jobs.restart()
-                warming = asyncio.create_task(_warm_up(workspace))
                 try:
-                    yield
+                    async with workspace.warm_up.in_background():
+                        yield
                 finally:
-                    warming.cancel()
-                    await asyncio.gather(warming, return_exceptions=True)
                     app.state.workspace = None
         except Exception as error:  # kept for whoever started the server, which says why it did not
             app.state.failure = error
             raise
 
     return lifespan
-
-
-async def _warm_up(workspace: Workspace) -> None:
-    """Bring in torch and the starter, once the loop is free to serve."""
-    await asyncio.sleep(0.5)
-    try:
-        await workspace.engine.device()
-        if workspace.settings.preload and workspace.catalogue.has_starter:
-            await workspace.models.preload(AnalysisOptions(text=" "))
-    except Exception:  # nobody asked for it yet; whoever asks meets the same failure and is told
-        log.exception("the engine could not be warmed up; requests will say why")
 
 
 def _add_pages(app: FastAPI, settings: Settings, secret: str, data_dir: DataDir) -> None:

@@ -40,6 +40,7 @@ from loupe.app.services.system import System
 from loupe.app.services.templates import Templates
 from loupe.app.services.trainings import Trainings
 from loupe.app.services.uploads import Uploads
+from loupe.app.services.warm_up import WarmUp
 from loupe.app.settings import Settings, starter_folder
 from loupe.storage.store import Store, open_store
 
@@ -56,6 +57,7 @@ class Workspace:
     events: EventStream
     jobs: Jobs
     engine: Engine
+    warm_up: WarmUp
     catalogue: Catalogue
     groups: Groups
     models: Models
@@ -145,6 +147,7 @@ def _services(settings: Settings, store: Store, safekeeping: Safekeeping | None)
         events=events,
         jobs=jobs,
         engine=engine,
+        warm_up=WarmUp(engine, models, catalogue, preload=settings.preload),
         catalogue=catalogue,
         groups=groups,
         models=models,

@@ -2,13 +2,16 @@
 
 import io
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 import pytest
 import torch
 
-from loupe.app.workspace import Workspace
+import loupe
+from loupe.app.settings import Settings
+from loupe.app.workspace import Workspace, open_workspace
 from loupe.engine.models.hooks import HookPoint
 from loupe.engine.sae.config import SAEConfig
 from loupe.engine.sae.formats import ModelFacts, read_sae, write_saelens
@@ -67,3 +70,24 @@ async def test_a_deleted_sae_comes_back(api: httpx.AsyncClient, folder: Path) ->
     assert (await api.get("/api/v1/saes", params={"source": "imported"})).json()["data"] == []
     await api.post(f"/api/v1/saes/{id}/restore")
     assert len((await api.get("/api/v1/saes", params={"source": "imported"})).json()["data"]) == 1
+
+
+async def test_what_ships_is_listed_from_its_settings_as_its_files_say(
+    make_settings: Callable[..., Settings],
+) -> None:
+    starter = Path(loupe.__file__).parent.parent / "assets/starter"
+    async with open_workspace(make_settings(starter_dir=starter)) as workspace:
+        listed = (await workspace.saes.rows.list()).items
+    assert len(listed) == 7
+    for record in listed:
+        loaded = read_sae(Path(record.path))
+        config = loaded.sae.config
+        assert (record.architecture, record.d_in, record.d_sae, record.k) == (
+            config.architecture,
+            config.d_in,
+            config.d_sae,
+            config.k,
+        )
+        assert record.hook_points == tuple(str(point) for point in loaded.hook_points)
+        assert record.hook_point_out == (str(loaded.hook_point_out) if loaded.hook_point_out else None)
+        assert record.source_format == loaded.source_format and record.card and record.size > 100_000

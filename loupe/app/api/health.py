@@ -25,8 +25,10 @@ async def live() -> Reply[dict[str, str]]:
 
 @router.get("/ready")
 async def ready(request: Request, response: Response) -> Reply[dict[str, Any]]:
-    """200 once records and engine can be used, else 503."""
+    """200 once records and engine can be used, else 503. To ask for it begins it."""
     here = request.app.state.workspace
+    if here is not None:
+        here.warm_up.hasten()
     is_ready = here is not None and here.engine.state is EngineState.READY
     response.status_code = 200 if is_ready else 503
     return Reply(data={"status": "ok" if is_ready else "starting"})

@@ -104,6 +104,7 @@ def problem_html(problem: dict[str, Any]) -> str:
 def frame(workspace: Workspace, active: str, title: str = "", *, layout: str = "") -> Iterator[Problem]:
     """Draw the frame; the page goes into the block. Yields the error panel."""
     ui.page_title(f"{title} · Loupe" if title else "Loupe")
+    ui.context.client.on_connect(workspace.warm_up.hasten)
     dark = ui.dark_mode(app.storage.user.get("dark", True))
     ui.query("body").classes("loupe")
     with ui.header(wrap=False).classes("topbar", remove="nicegui-header"):

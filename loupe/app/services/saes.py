@@ -240,12 +240,19 @@ def _read(path: Path) -> "LoadedSAE":
 
 
 def _shipped(folder: Path) -> NewSae:
-    """The record of an SAE that ships. Raises what reading its files raises."""
-    card = folder / "evals.json"
-    return _new_sae(
-        _read(folder),
+    """The record of an SAE that ships, from what stands in its `cfg.json`: to list it, torch need not be in memory."""
+    described = json.loads((folder / "cfg.json").read_text(encoding="utf-8"))["metadata"]["loupe"]
+    config, card = described["config"], folder / "evals.json"
+    return NewSae(
         name=f"starter {folder.name}",
+        architecture=config["architecture"],
+        hook_points=tuple(described["hook_points"]),
+        hook_point_out=described.get("hook_point_out"),
         model=STARTER,
+        model_fingerprint="",
+        d_in=config["d_in"],
+        d_sae=config["d_sae"],
+        k=config.get("k"),
         source=STARTER,
         card=json.loads(card.read_text(encoding="utf-8")) if card.is_file() else None,
         size=sum(file.stat().st_size for file in folder.iterdir()),
