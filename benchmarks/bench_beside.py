@@ -4,7 +4,7 @@
     python benchmarks/bench_beside.py --quick    a small SAE, a few seconds
 
 One device thread, as the server has it. The training runs alone for a while, then with an analysis of eight tokens
-every second, each submitted at an odd moment.
+every second, each submitted at an odd moment, and so on in turns.
 
 - `start_ms`: from submitting an analysis to its first step; the promise is one slice, 100 ms
 - `training_slices`, `analysis_slices`: how long each held the device at once
@@ -44,6 +44,7 @@ BUDGET_S = 0.1
 ROW_TOKENS, TEXT_TOKENS = 128, 1 << 17
 ENDLESS = 1_000_000  # steps; the training is cancelled
 BETWEEN_S = 1.0
+ROUNDS = 4
 
 
 class Started:
@@ -83,8 +84,16 @@ def seconds_held(stats: DeviceStats, name: str) -> float:
     return next((each.total_s for each in stats.slices if each.name == name), 0.0)
 
 
+def at_a_step(training: TrainingJob) -> tuple[int, float]:
+    """The step that ends next, and when it does: rates are counted from end to end of whole steps."""
+    now = training.step
+    while training.step == now:
+        time.sleep(0.001)
+    return training.step, time.monotonic()
+
+
 def measure(seconds: float, d_sae: int, batch: int) -> dict[str, Any]:
-    """Train alone, then beside analyses; both for about so many seconds."""
+    """Train alone and beside analyses, in turns, since a machine's speed drifts; each for about so many seconds."""
     lm = load_model(STARTER / "model")
     pair = load_pair(lm, STARTER / "nla/av", STARTER / "nla/ar")
     training = training_job(lm, d_sae, batch)
@@ -93,29 +102,35 @@ def measure(seconds: float, d_sae: int, batch: int) -> dict[str, Any]:
         request = AnalysisRequest(text=f"{TEXT} {number}", positions=tuple(range(2, 10)), seed=number)
         return Started(AnalysisJob(lm, pair, request))
 
+    waits: list[float] = []
+    steps, spent, analysis_s = {"alone": 0, "beside": 0}, {"alone": 0.0, "beside": 0.0}, 0.0
     with DeviceThread("cpu", slice_budget_s=BUDGET_S) as device:
         device.submit(analysis(-1)).result()
         handle = device.submit(training)
         while training.step < 4 and not handle.state.is_final:  # kernels are compiled, the buffer is filled
             time.sleep(0.05)
-        first, began = training.step, time.monotonic()
-        time.sleep(seconds)
-        alone = (training.step - first) / (time.monotonic() - began)
-
-        waits, held_before = [], seconds_held(device.stats(), "analysis")
-        first, began = training.step, time.monotonic()
-        for number in range(max(3, int(seconds / BETWEEN_S))):
-            time.sleep(BETWEEN_S * (0.5 + (number * 0.618) % 1))
-            job, asked = analysis(number), time.monotonic()
-            device.submit(job).result()
-            assert job.at is not None, "an analysis that ended has begun"
-            waits.append(job.at - asked)
-        lasted, steps = time.monotonic() - began, training.step - first
+        for turn in range(2 * ROUNDS):
+            name, held_before = ("alone", "beside")[turn % 2], seconds_held(device.stats(), "analysis")
+            first, began = at_a_step(training)
+            if name == "alone":
+                time.sleep(seconds / ROUNDS)
+            else:
+                for _ in range(max(1, int(seconds / ROUNDS / BETWEEN_S))):
+                    time.sleep(BETWEEN_S * (0.5 + (len(waits) * 0.618) % 1))
+                    job, asked = analysis(len(waits)), time.monotonic()
+                    device.submit(job).result()
+                    assert job.at is not None, "an analysis that ended has begun"
+                    waits.append(job.at - asked)
+            last, ended = at_a_step(training)
+            steps[name] += last - first
+            spent[name] += ended - began
+            analysis_s += seconds_held(device.stats(), "analysis") - held_before
         stats = device.stats()
         if handle.state.is_final:
             handle.result()
         handle.cancel()
-    analysis_s, lost_s = seconds_held(stats, "analysis") - held_before, lasted - steps / alone
+    rate = {name: steps[name] / spent[name] for name in steps}
+    lost_s = spent["beside"] - steps["beside"] / rate["alone"]
     waits.sort()
     return {
         "analyses": len(waits),
@@ -126,9 +141,9 @@ def measure(seconds: float, d_sae: int, batch: int) -> dict[str, Any]:
         },
         "training_slices": held(stats, "training"),
         "analysis_slices": held(stats, "analysis"),
-        "alone_tokens_per_s": round(alone * batch),
-        "beside_tokens_per_s": round(steps * batch / lasted),
-        "seconds": round(lasted, 1),
+        "alone_tokens_per_s": round(rate["alone"] * batch),
+        "beside_tokens_per_s": round(rate["beside"] * batch),
+        "seconds": {name: round(value, 1) for name, value in spent.items()},
         "analysis_s": round(analysis_s, 2),
         "lost_s": round(lost_s, 2),
         "lost_by_analysis": round(lost_s / analysis_s, 2),

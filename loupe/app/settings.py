@@ -106,7 +106,9 @@ class Settings(BaseSettings):
         description="Folder of fitted tuned lenses, one folder per model named as in the library, such as `starter`; "
         "they come before those fitted here and before the starter's own.",
     )
-    preload: bool = Field(default=True, description="Load the starter once the first page can be served.")
+    preload: bool = Field(
+        default=True, description="Load the starter once a page stands, or nobody has come for a while."
+    )
 
     # limits
     max_text_chars: int = Field(default=20_000, gt=0, description="Longest text accepted for analysis, in characters.")

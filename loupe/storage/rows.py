@@ -164,6 +164,7 @@ class JobRow(Row, table=True):
     started_at: datetime | None = _moment(nullable=True)
     finished_at: datetime | None = _moment(nullable=True)
     error_more: dict[str, Any] | None = _json(nullable=True)
+    result: Any = _json(nullable=True)
 
 
 class LogRow(Row, table=True):

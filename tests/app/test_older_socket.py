@@ -85,6 +85,20 @@ async def test_generate_gives_continuations(line: Open) -> None:
     assert len(done["result"]["completions"]) == 2 and done["result"]["metadata"]["num_tokens"] == 3
 
 
+async def test_send_message_gives_one_answer_or_says_why_not(line: Open) -> None:
+    turns = [{"role": "user", "content": "Tell me about the fox."}]
+    asked_for = {"type": "send_message", "messages": turns, "options": {"max_tokens": 3}, "client_request_id": "c3"}
+    async with line() as socket:
+        queued = await asked(socket, asked_for, "queued", "send_message_error")
+        done = await socket.until("send_message_complete", "send_message_error")
+        systems = [{"role": "system", "content": "Be brief."}] * 2
+        refused = await asked(socket, asked_for | {"messages": systems + turns}, "send_message_error", "queued")
+    assert done["type"] == "send_message_complete" and done["request_id"] == queued["request_id"]
+    assert isinstance(done["result"]["response"], str) and done["result"]["metadata"]["num_tokens"] == 3
+    assert refused["type"] == "send_message_error" and "at most one system message" in refused["error"]
+    assert refused["client_request_id"] == "c3"
+
+
 async def test_generate_and_analyze_promises_both_and_keeps_the_promise(line: Open, workspace: Workspace) -> None:
     message = {
         "type": "generate_and_analyze",

@@ -40,13 +40,13 @@ async def finished(api: httpx.AsyncClient, workspace: Workspace, path: str, body
 
 
 async def token_rows(api: httpx.AsyncClient, workspace: Workspace) -> str:
-    await finished(api, workspace, "/api/v1/datasets", {"name": "hills", "text": TEXT})
-    listed = (await api.get("/api/v1/datasets", params={"search": "hills"})).json()["data"]
+    made = await finished(api, workspace, "/api/v1/datasets", {"name": "hills", "text": TEXT})
+    dataset = made["result"]["dataset"]
     asked = {"model": "starter", "mode": "window", "max_tokens": 32}
-    await finished(api, workspace, f"/api/v1/datasets/{listed[0]['id']}/tokenisations", asked)
-    rows = (await api.get(f"/api/v1/datasets/{listed[0]['id']}/tokenisations")).json()["data"]
-    assert rows[0]["rows"] >= 40
-    return rows[0]["id"]
+    made = await finished(api, workspace, f"/api/v1/datasets/{dataset}/tokenisations", asked)
+    (rows,) = (await api.get(f"/api/v1/datasets/{dataset}/tokenisations")).json()["data"]
+    assert rows["rows"] >= 40 and rows["id"] == made["result"]["tokenisation"]
+    return rows["id"]
 
 
 async def test_a_training_from_pasted_text_leaves_curves_checkpoints_and_an_sae(

@@ -1,4 +1,4 @@
-"""A real server on the tiny starter, and a real Chromium that sees nothing but it."""
+"""A real server on the starter that ships, and a real Chromium that sees nothing but it."""
 
 import json
 import os
@@ -16,11 +16,23 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from tests.app.conftest import lay_out_starter
+from loupe.app.settings import Settings, starter_folder
+from tests.app.sample import sample_run
 
 READY = "document.body?.dataset.ready === 'true'"  # a slow page has no body yet
 PATIENCE_S = 240  # a busy machine makes these tests slow, not wrong
 expect.set_options(timeout=PATIENCE_S * 1000)
+
+
+def lay_out_starter(folder: Path) -> Path:
+    """What ships, as links; its first sample is a written run instead, whose numbers tests can know."""
+    shipped = starter_folder(Settings())
+    (folder / "runs").mkdir(parents=True)
+    for part in (*shipped.iterdir(), *(shipped / "runs").iterdir()):
+        if part.name != "runs":
+            (folder / part.relative_to(shipped)).symlink_to(part)
+    (folder / "runs/01-the-lost-lantern.json").write_text(json.dumps(sample_run()))
+    return folder
 
 
 @dataclass(slots=True)
@@ -63,7 +75,7 @@ def stop_server(server: Server) -> str:
 
 @contextmanager
 def served(root: Path, **settings: str) -> Iterator[Server]:
-    """A server on the tiny starter, ready when the block begins; it must not have logged an error by the end."""
+    """A server on the starter, ready when the block begins; it must not have logged an error by the end."""
     running = start_server(root / "home", lay_out_starter(root / "starter"), LOUPE_RATE_BURST="10000", **settings)
     try:
         with httpx.Client(base_url=running.url, trust_env=False, timeout=PATIENCE_S) as http:

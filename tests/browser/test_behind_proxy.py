@@ -9,8 +9,7 @@ import httpx
 import pytest
 from playwright.sync_api import expect
 
-from tests.app.conftest import lay_out_starter
-from tests.browser.conftest import Server, Visitor, start_server, stop_server
+from tests.browser.conftest import Server, Visitor, lay_out_starter, start_server, stop_server
 from tests.deploy.proxy import CuttingProxy
 
 PREFIX = "/lab/loupe"

@@ -97,7 +97,7 @@ def test_a_group_file_is_read_and_what_is_deleted_comes_back(visit: Callable[...
 
 def test_the_search_is_in_the_address(visit: Callable[..., Visitor]) -> None:
     page = visit().open("/library?search=reconstructor")
-    expect(page.get_by_test_id("entry-checkpoints")).to_have_count(1)
+    expect(page.get_by_test_id("entry-checkpoints")).to_have_count(2)
     page.get_by_test_id("library-search").fill("nothing of the kind")
     expect(page.get_by_test_id("none-models")).to_be_visible()
     page.wait_for_url("**search=nothing+of+the+kind")

@@ -19,9 +19,9 @@ STORIES = "\n".join(f'{{"story": "The fox ran over hill number {n}.", "n": {n}}}
 
 
 def an_sae(folder: Path) -> dict[str, bytes]:
-    """The files of a small SAE for the tiny starter."""
+    """The files of a small SAE for the starter."""
     torch.manual_seed(0)
-    sae = SAE(SAEConfig.from_dict({"architecture": "topk", "d_in": 48, "d_sae": 32, "k": 3}))
+    sae = SAE(SAEConfig.from_dict({"architecture": "topk", "d_in": 192, "d_sae": 32, "k": 3}))
     for parameter in sae.parameters():
         torch.nn.init.normal_(parameter)
     write_saelens(folder, sae, HookPoint(1), ModelFacts("lab/tiny"))
@@ -74,7 +74,7 @@ def test_a_dataset_and_an_sae_of_the_hub_are_looked_at_fetched_and_one_judged_on
     expect(watching.get_by_test_id("entry-saes")).to_contain_text("lab/tiny")
     assert not any("manifest" in path for path in hub.asked)
 
-    page.get_by_test_id("entry-saes").get_by_role("link").click()
+    page.get_by_test_id("entry-saes").filter(has_text="lab/tiny").get_by_role("link").click()
     expect(page.get_by_test_id("sae-card-empty")).to_be_visible()
     expect(page.get_by_test_id("provenance")).to_contain_text(COMMIT)
     page.get_by_test_id("sae-evaluate").click()

@@ -2,35 +2,16 @@
 
 import json
 import re
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 from playwright.sync_api import Page, expect
-from safetensors.torch import load_file, save_file
 
-from tests.app.conftest import GOLDEN, lay_out_starter
-from tests.browser.conftest import READY, Server, Visitor, start_server, stop_server
+from tests.browser.conftest import READY, Server, Visitor
 
-LONG = "The fox ran home and slept by the river. " * 20
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server whose starter has a second pair: the same verbalizer with another reconstructor."""
-    root = tmp_path_factory.mktemp("two-pairs")
-    starter = lay_out_starter(root / "starter")
-    second = shutil.copytree(GOLDEN / "ar", starter / "nla/ar2", copy_function=shutil.copyfile)
-    weights = load_file(second / "model.safetensors")
-    turned = {name: w.flip(0).contiguous() if "down_proj" in name else w for name, w in weights.items()}
-    save_file(turned, second / "model.safetensors", metadata={"format": "pt"})
-    running = start_server(root / "home", starter, LOUPE_RATE_BURST="10000", LOUPE_THREADS="1")
-    yield running
-    log = stop_server(running)
-    assert " error " not in log and "Traceback" not in log, log
+LONG = "The fox ran home and slept by the river. " * 30
 
 
 def ask(page: Page, text: str) -> None:

@@ -47,6 +47,12 @@ async def test_the_first_end_wins(store):
         assert (record.state, record.done, record.attempts) == (WorkState.CANCELLED, 0, 0)
 
 
+async def test_what_a_job_made_is_kept_with_its_end(store):
+    job = await store.jobs.create(NEW)
+    assert (await store.jobs.finish(job.id, {"dataset": "d1"})).result == {"dataset": "d1"}
+    assert (await store.jobs.get(job.id)).result == {"dataset": "d1"}
+
+
 async def test_a_failure_says_why(store):
     job = await store.jobs.create(NEW)
     failed = await store.jobs.fail(job.id, code="store_full", message="There was no space left.", retryable=True)

@@ -48,10 +48,9 @@ def make(
     wanted = {"tokenisation": tokenisation, "points": point, "model": model, "rows": rows, "max_gb": max_gb}
     more = {"dtype": dtype, "shard_rows": shard_rows, "held_out": held_out, "name": name}
     with open_client(Settings()) as client:
-        before = {row["id"] for row in client.every("/activations")}
         begun = client.post("/activations", {**wanted, **more})["data"]
-        finished(client, begun["job_id"], quiet=as_json, outlives=True)
-        made = next(row for row in client.every("/activations") if row["id"] not in before)
+        job = finished(client, begun["job_id"], quiet=as_json, outlives=True)
+        made = client.get(f"/activations/{job['result']['activations']}")["data"]
     if as_json:
         print_json(made)
         return

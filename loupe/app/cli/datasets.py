@@ -50,7 +50,7 @@ def create(
         source = {"upload": send_file(client, place, quiet=as_json)} if client.far else {"path": str(place)}
         begun = client.post("/datasets", {**wanted, **source})["data"]
         job = finished(client, begun["job_id"], quiet=as_json)
-        made = next(row for row in client.every("/datasets") if row["name"] == wanted["name"])
+        made = client.get(f"/datasets/{job['result']['dataset']}")["data"]
     print_json(made) if as_json else out.print(f"[green]{made['id']}[/] {job['message']}")
 
 
@@ -75,7 +75,8 @@ def fetch(
             return
         begun = client.post("/datasets", wanted)["data"]
         job = finished(client, begun["job_id"], quiet=as_json)
-    print_json(job) if as_json else out.print(f"{plain(wanted['name'])}: {job['message']}", markup=False)
+        made = client.get(f"/datasets/{job['result']['dataset']}")["data"]
+    print_json(made) if as_json else out.print(f"[green]{made['id']}[/] {job['message']}")
 
 
 @app.command("tokenise")
@@ -93,8 +94,9 @@ def tokenise(
     wanted = {"model": model, "mode": mode, "max_tokens": max_tokens, "overlap": overlap, "name": name}
     with open_client(Settings()) as client:
         begun = client.post(f"/datasets/{id}/tokenisations", {**wanted, "documents": documents})["data"]
-        finished(client, begun["job_id"], quiet=as_json)
-        made = client.get(f"/datasets/{id}/tokenisations")["data"][0]
+        job = finished(client, begun["job_id"], quiet=as_json)
+        rows = client.get(f"/datasets/{id}/tokenisations")["data"]
+    made = next(row for row in rows if row["id"] == job["result"]["tokenisation"])
     if as_json:
         print_json(made)
         return

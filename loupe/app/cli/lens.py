@@ -53,8 +53,8 @@ def fit(
     wanted = {"tokenisation": tokenisation, "model": model, "name": name, "options": options}
     with open_client(Settings()) as client:
         begun = client.post("/lenses", wanted)["data"]
-        finished(client, begun["job_id"], quiet=as_json, outlives=True)
-        found = next(lens for lens in client.every("/lenses") if lens.get("job_id") == begun["job_id"])
+        job = finished(client, begun["job_id"], quiet=as_json, outlives=True)
+        found = client.get(f"/lenses/{job['result']['lens']}")["data"]
     if as_json:
         print_json(found)
         return

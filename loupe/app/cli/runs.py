@@ -175,8 +175,8 @@ def _sent(client: Client, file: Path, *, quiet: bool) -> dict[str, Any]:
         return client.post_file("/runs/import", file.read_bytes(), file=file.name)["data"]
     begun = client.post("/runs/imports", {"upload": send_file(client, file, quiet=quiet)})["data"]
     job = finished(client, begun["job_id"], title=file.name, quiet=quiet)
-    runs = [run for run in client.every("/runs") if (run.get("origin") or {}).get("job") == job["id"]]
-    return {"ids": [run["id"] for run in runs], "runs": runs}
+    ids = job["result"]["runs"]
+    return {"ids": ids, "runs": [client.get(f"/runs/{id}")["data"] for id in ids]}
 
 
 def _told(value: dict[str, Any], sentence: str, as_json: bool) -> None:

@@ -14,8 +14,9 @@ from loupe.app.errors import AppError
 from loupe.app.pages import run_view
 from loupe.app.pages.analyse_box import AnalyseBox
 from loupe.app.pages.export_menu import export_menu
-from loupe.app.pages.frame import PATIENCE_S, Problem, frame, told, workspace_of
+from loupe.app.pages.frame import Problem, frame, told, workspace_of
 from loupe.app.pages.links import address
+from loupe.app.pages.page import PATIENCE_S, page
 from loupe.app.pages.reader import Reader
 from loupe.app.pages.run_actions import repeat, visitor
 from loupe.app.pages.states import Way
@@ -36,15 +37,15 @@ LARGE = 300  # tokens from which the run is sent after the page, so that the pag
 def register(api: FastAPI) -> None:
     """Add the pages."""
 
-    @ui.page("/", response_timeout=PATIENCE_S)
+    @page(api, "/")
     async def first(position: int | None = None, reply: bool = False, like: str = "") -> None:
         await AnalysisPage(workspace_of(api)).build(position=position, reply=reply, like=like)
 
-    @ui.page("/samples/{id}", response_timeout=PATIENCE_S)
+    @page(api, "/samples/{id}")
     async def sample(id: str, position: int | None = None) -> None:
         await AnalysisPage(workspace_of(api)).build(sample=id, position=position)
 
-    @ui.page("/runs/{id}", response_timeout=PATIENCE_S)
+    @page(api, "/runs/{id}")
     async def run(id: str, position: int | None = None) -> None:
         await AnalysisPage(workspace_of(api)).build(run=id, position=position)
 

@@ -1,10 +1,10 @@
 """Features: what a model is made of. Says what is coming; nothing here pretends to work."""
 
 from fastapi import FastAPI
-from nicegui import ui
 
-from loupe.app.pages.frame import PATIENCE_S, frame, workspace_of
+from loupe.app.pages.frame import frame, workspace_of
 from loupe.app.pages.outlook import outlook
+from loupe.app.pages.page import page
 from loupe.app.pages.states import Way
 
 COMING = (
@@ -23,7 +23,7 @@ TODAY = (
 def register(api: FastAPI) -> None:
     """Add the page."""
 
-    @ui.page("/features", response_timeout=PATIENCE_S)
+    @page(api, "/features")
     async def features() -> None:
         with frame(workspace_of(api), "features", "Features"):
             outlook("Features", "The directions a model computes with: found, named, and tested.", COMING, TODAY)

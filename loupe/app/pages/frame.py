@@ -30,7 +30,6 @@ from loupe.storage.errors import StorageError
 
 log = logging.getLogger(__name__)
 
-PATIENCE_S = 30  # while torch is being imported, or on a busy machine, a page may take longer than NiceGUI's 3 s
 NOUNS = (
     ("analysis", "Analysis", "/"),
     ("history", "History", "/history"),

@@ -14,7 +14,7 @@ from fastapi import Query as Asked
 from nicegui import events, ui
 
 from loupe.app.pages import library_detail
-from loupe.app.pages.frame import PATIENCE_S, Problem, frame, workspace_of
+from loupe.app.pages.frame import Problem, frame, workspace_of
 from loupe.app.pages.hub_token import ask_token
 from loupe.app.pages.library_add import AddDialog, AddSaeDialog
 from loupe.app.pages.library_entry import Entry, Said, Section
@@ -23,6 +23,7 @@ from loupe.app.pages.library_html import dependants_html, memory_html, section_h
 from loupe.app.pages.library_news import follow
 from loupe.app.pages.library_sections import SECTIONS
 from loupe.app.pages.links import address, link
+from loupe.app.pages.page import page
 from loupe.app.pages.run_actions import visitor
 from loupe.app.pages.sheet import text_button
 from loupe.app.workspace import Workspace
@@ -36,13 +37,13 @@ ACT = """(e) => {
 def register(api: FastAPI) -> None:
     """Add the pages."""
 
-    @ui.page("/library", response_timeout=PATIENCE_S)
+    @page(api, "/library")
     async def library(search: Annotated[str, Asked(max_length=200)] = "") -> None:
         workspace = workspace_of(api)
         with frame(workspace, "library", "Library", layout="single") as problem:
             await LibraryPage(workspace, problem, search).build()
 
-    @ui.page("/library/{kind}/{id:path}", response_timeout=PATIENCE_S)
+    @page(api, "/library/{kind}/{id:path}")
     async def thing(kind: str, id: str) -> None:
         workspace = workspace_of(api)
         with frame(workspace, "library", id, layout="single") as problem:

@@ -1,10 +1,10 @@
 """Steering: what a part does, by changing it. Says what is coming; nothing here pretends to work."""
 
 from fastapi import FastAPI
-from nicegui import ui
 
-from loupe.app.pages.frame import PATIENCE_S, frame, workspace_of
+from loupe.app.pages.frame import frame, workspace_of
 from loupe.app.pages.outlook import outlook
+from loupe.app.pages.page import page
 from loupe.app.pages.states import Way
 
 COMING = (
@@ -23,7 +23,7 @@ TODAY = (
 def register(api: FastAPI) -> None:
     """Add the page."""
 
-    @ui.page("/steering", response_timeout=PATIENCE_S)
+    @page(api, "/steering")
     async def steering() -> None:
         with frame(workspace_of(api), "steering", "Steering"):
             outlook("Steering", "Change one thing inside and see what the model does.", COMING, TODAY)

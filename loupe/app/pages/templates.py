@@ -8,8 +8,9 @@ from fastapi import FastAPI
 from nicegui import events, ui
 from pydantic import ValidationError
 
-from loupe.app.pages.frame import PATIENCE_S, frame, workspace_of
+from loupe.app.pages.frame import frame, workspace_of
 from loupe.app.pages.links import link
+from loupe.app.pages.page import page
 from loupe.app.pages.refusals import REFUSALS, refusal_html
 from loupe.app.pages.run_actions import visitor
 from loupe.app.pages.template_actions import ask_other_name
@@ -28,7 +29,7 @@ ACT = """(e) => {
 def register(api: FastAPI) -> None:
     """Add the page."""
 
-    @ui.page("/training/templates", response_timeout=PATIENCE_S)
+    @page(api, "/training/templates")
     async def templates() -> None:
         workspace = workspace_of(api)
         with frame(workspace, "training", "Templates"):

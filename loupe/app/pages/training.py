@@ -6,9 +6,10 @@ from typing import Any
 from fastapi import FastAPI
 from nicegui import ui
 
-from loupe.app.pages.frame import PATIENCE_S, frame, workspace_of
+from loupe.app.pages.frame import frame, workspace_of
 from loupe.app.pages.links import link
 from loupe.app.pages.numbers import seconds, show
+from loupe.app.pages.page import page
 from loupe.app.pages.states import Way, empty_html
 from loupe.app.pages.training_compare import SaeComparison
 from loupe.app.plain import plain
@@ -27,7 +28,7 @@ WAYS = (
 def register(api: FastAPI) -> None:
     """Add the page."""
 
-    @ui.page("/training", response_timeout=PATIENCE_S)
+    @page(api, "/training")
     async def training() -> None:
         workspace = workspace_of(api)
         with frame(workspace, "training", "Training"):

@@ -11,10 +11,11 @@ from nicegui import ui
 
 from loupe.app.pages.cache_choice import CacheChoice
 from loupe.app.pages.controls import SchemaForm
-from loupe.app.pages.frame import PATIENCE_S, Problem, frame, workspace_of
+from loupe.app.pages.frame import Problem, frame, workspace_of
 from loupe.app.pages.links import link
 from loupe.app.pages.numbers import seconds, show
 from loupe.app.pages.option_form import OptionForm
+from loupe.app.pages.page import page
 from loupe.app.pages.refusals import REFUSALS, refusal_html
 from loupe.app.pages.run_actions import visitor
 from loupe.app.pages.sae_form import SaeForm
@@ -41,7 +42,7 @@ Id = Annotated[str, Asked(max_length=64)]
 def register(api: FastAPI) -> None:
     """Add the page."""
 
-    @ui.page("/training/new", response_timeout=PATIENCE_S)
+    @page(api, "/training/new")
     async def new(tokens: Id = "", template: Id = "", like: Id = "", cache: Id = "") -> None:
         workspace = workspace_of(api)
         with frame(workspace, "training", "New training") as problem:

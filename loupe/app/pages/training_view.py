@@ -16,8 +16,9 @@ from nicegui import ui
 from loupe.app.errors import NotFound
 from loupe.app.pages import training_parts as parts
 from loupe.app.pages.controls import confirmed
-from loupe.app.pages.frame import PATIENCE_S, Problem, frame, workspace_of
+from loupe.app.pages.frame import Problem, frame, workspace_of
 from loupe.app.pages.links import link
+from loupe.app.pages.page import page
 from loupe.app.pages.run_actions import visitor
 from loupe.app.pages.states import Way, empty
 from loupe.app.pages.system_jobs import log_html
@@ -38,7 +39,7 @@ ACT = """(e) => {
 def register(api: FastAPI) -> None:
     """Add the page."""
 
-    @ui.page("/training/{id}", response_timeout=PATIENCE_S)
+    @page(api, "/training/{id}")
     async def view(id: str, beside: Annotated[str, Asked(max_length=600)] = "") -> None:
         workspace = workspace_of(api)
         with frame(workspace, "training", "Training") as problem:

@@ -31,6 +31,7 @@ def job_json(record: JobRecord, live: LiveJob | None, *, known: bool, pausable: 
         "seconds": _seconds(record, live),
         "seconds_left": None if left is None else round(left, 1),
         "error": (live.error if live else None) or (error if record.error_code else None),
+        "result": live.result if live else record.result,
         "run_id": record.run_id,
         "checkpoint_id": now.checkpoint_id,
         "attempts": record.attempts,

@@ -127,7 +127,7 @@ class JobWork:
     async def _written(self, state: WorkState) -> Any:
         id, rows, error = self.live.id, self.store.jobs, self.live.error
         if state is WorkState.DONE:
-            return await rows.finish(id)
+            return await rows.finish(id, self.live.result)
         if state is WorkState.CANCELLED:
             return await rows.cancel(id)
         if state is WorkState.INTERRUPTED:

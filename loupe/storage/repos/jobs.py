@@ -43,7 +43,7 @@ class NewJob:
 class JobRecord:
     """A job as it is kept; `attempts` counts starts since it last showed that it gets on.
 
-    `error_more` is what is known of an error beside its code and message.
+    `error_more` is what is known of an error beside its code and message; `result` names what was made.
     """
 
     id: str
@@ -66,6 +66,7 @@ class JobRecord:
     started_at: datetime | None
     finished_at: datetime | None
     error_more: dict[str, Any] | None = None
+    result: Any = None
 
 
 class JobSweep(NamedTuple):
@@ -134,9 +135,9 @@ class Jobs:
             await session.flush()
             return await drop_if_unused(session, former if former != artefact_id else None)
 
-    async def finish(self, id: str) -> JobRecord:
-        """Note that the job is done."""
-        return await self._end(id, WorkState.DONE)
+    async def finish(self, id: str, result: Any = None) -> JobRecord:
+        """Note that the job is done, and what it made, as plain values."""
+        return await self._end(id, WorkState.DONE, result=result)
 
     async def fail(self, id: str, *, code: str, message: str, **more: Any) -> JobRecord:
         """Note why the job ended without a result; `more` is plain values."""

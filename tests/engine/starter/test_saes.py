@@ -9,6 +9,7 @@ import pytest
 from loupe.engine.models.hooks import HookPoint, Site
 from loupe.engine.models.loading import load_model
 from loupe.engine.sae.formats.saelens import read_saelens
+from loupe.engine.starter.saes.activations import activations_of, documents
 from loupe.engine.starter.saes.card import card_section
 from loupe.engine.starter.saes.recipe import SAERecipe
 from loupe.engine.starter.saes.score import score_saes
@@ -18,7 +19,7 @@ from loupe.engine.starter.stages import Workshop
 MODEL = Path(__file__).parents[3] / "assets/starter/model"
 RECIPE = SAERecipe(
     layers=(3,), d_sae=64, k=8, d_transcoder=48, k_transcoder=8, documents=60, tokens=49_152, batch_rows=256,
-    judged_documents=2, census_documents=20, lr=8e-3,
+    judged_documents=2, census_documents=20, settling_documents=40, lr=8e-3,
 )  # fmt: skip
 
 
@@ -50,6 +51,19 @@ def test_every_mlp_has_a_transcoder_and_the_stream_its_sae(built):
     assert loaded.hook_point == HookPoint(2, Site.MLP_IN)
     assert loaded.hook_point_out == HookPoint(2, Site.MLP_OUT)
     assert read_saelens(folder / "blocks.3.resid_post").hook_point == HookPoint(3)
+
+
+def test_what_was_written_fires_k_latents_per_token_of_the_documents_it_was_settled_on(built):
+    workshop, _ = built
+    lm = load_model(workshop.result("language_model"), dtype="fp32")
+    read = [read_saelens(place) for place in sorted(workshop.result("saes").iterdir())]
+    fired, tokens = [0] * len(read), 0
+    for found in activations_of(lm, [each.hook_points[0] for each in read], documents(lm, RECIPE.settling)):
+        for index, each in enumerate(read):
+            fired[index] += int((each.sae.encode(found[each.hook_points[0]]) != 0).sum())
+        tokens += len(found[read[0].hook_points[0]])
+    assert [count / tokens for count in fired] == pytest.approx([each.sae.config.k for each in read], rel=1e-3)
+    assert set(RECIPE.settling).isdisjoint(RECIPE.census)
 
 
 def test_scores_are_those_of_the_cards(built, scores):

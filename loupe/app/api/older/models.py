@@ -86,6 +86,7 @@ def model_json(here: Workspace, model: OlderModel, current: str) -> dict[str, An
         "name": model.pair.name,
         "description": model.pair.description or model.pair.source,
         "layer": model.layer,
+        "auto_batch_size_max": model.pair.batch_rows,
         "visible": True,
         "backend_only": False,
         "checkpoint_filename": model.pair.verbalizer.rpartition("/")[2],

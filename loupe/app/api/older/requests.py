@@ -1,11 +1,11 @@
-"""The messages that ask for work: `analyze`, `generate`, and one after the other."""
+"""The messages that ask for work: `analyze`, `generate`, one after the other, and `send_message`."""
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
-from loupe.app.api.older.options import AnalyzeOptions, GenerateOptions, Older, Text
+from loupe.app.api.older.options import AnalyzeOptions, GenerateOptions, Older, SendOptions, Text
 from loupe.app.api.older.rest import accept, queue_size
 from loupe.app.api.older.talks import Talk
 from loupe.app.api.older.watch import about_request, stop_quietly
@@ -55,6 +55,16 @@ class ChainMessage(Older):
     detach: bool = False
 
 
+class SendMessage(Older):
+    """`send_message`."""
+
+    messages: Annotated[list[Turn], Field(min_length=1, max_length=1000)]
+    options: SendOptions = SendOptions()
+    model_id: str | None = Field(default=None, max_length=500)
+    model_group: str | None = Field(default=None, max_length=500)
+    detach: bool = False
+
+
 async def analyze(line: "Line", message: "Message") -> None:
     """queued, processing, progress, then completed or error."""
     asked = AnalyzeMessage.model_validate(message)
@@ -68,10 +78,14 @@ async def analyze(line: "Line", message: "Message") -> None:
 async def generate(line: "Line", message: "Message") -> None:
     """queued, processing, then generation_complete or generation_error."""
     asked = GenerateMessage.model_validate(message)
-    talk = await _talk(line, asked)
-    about = about_request(line.older, talk.id, "generation", message)
-    line.tell(_queued(line, about, line.older.talks.position(talk.id)))
-    line.watching.start(line.watching.talk(talk, about), None if asked.detach else _drop(line, talk))
+    _watch(line, await _talk(line, asked), message, asked.detach)
+
+
+async def send_message(line: "Line", message: "Message") -> None:
+    """queued, processing, then send_message_complete or send_message_error."""
+    asked = SendMessage.model_validate(message)
+    model = line.older.model(asked.model_id or asked.model_group)
+    _watch(line, await line.older.talks.send(asked.options, asked.messages, model, line.who), message, asked.detach)
 
 
 async def generate_and_analyze(line: "Line", message: "Message") -> None:
@@ -171,6 +185,12 @@ def continued(text: Text, talk: Talk) -> Text:
 async def _talk(line: "Line", asked: GenerateMessage, id: str | None = None) -> Talk:
     model = line.older.model(asked.model_id or asked.options.model_id)
     return await line.older.talks.generate(asked.options, asked.text, model, line.who, id=id)
+
+
+def _watch(line: "Line", talk: Talk, message: "Message", detach: bool) -> None:
+    about = about_request(line.older, talk.id, "generation", message)
+    line.tell(_queued(line, about, line.older.talks.position(talk.id)))
+    line.watching.start(line.watching.talk(talk, about), None if detach else _drop(line, talk))
 
 
 def _queued(line: "Line", about: "Message", position: int) -> "Message":

@@ -73,8 +73,9 @@ class Line:
 
     def greet(self) -> None:
         """What a client gets before it asks for anything."""
-        current = self.older.current
-        about = {"model_id": current, "model_name": current} if current else {}
+        known = model_info(self.here, self.older, self.older.current) if self.older.current else {}
+        about = {name: known[name] for name in ("model_id", "auto_batch_size_max") if name in known}
+        about |= {"model_name": known["display_name"]} if known else {}
         self.tell({"type": "connection_established", "message": "Connected to Loupe.", "generation_config": {}} | about)
         self.tell(model_groups(self.older))
         self.tell(queue_update(self.older))
@@ -144,7 +145,7 @@ def failure(message: Message, error: Exception, device: str) -> Message:
     """The error message that belongs to what was asked."""
     asked = message.get("type")
     kinds = {"generate": "generation_error", "switch_model": "model_switch_error", "load_model": "model_load_error"}
-    kinds["switch_model_grouped"] = "model_switch_error"
+    kinds |= {"switch_model_grouped": "model_switch_error", "send_message": "send_message_error"}
     if isinstance(error, ValidationError):
         where = error.errors()[0]
         error = BadInput(f"{'.'.join(map(str, where['loc'])) or 'message'}: {where['msg']}")
@@ -270,6 +271,7 @@ HANDLERS: dict[str, Callable[[Line, Message], Awaitable[None]]] = {
     "analyze": requests.analyze,
     "generate": requests.generate,
     "generate_and_analyze": requests.generate_and_analyze,
+    "send_message": requests.send_message,
     "status": _status,
     "list_model_groups": _list_groups,
     "switch_model": _switch,

@@ -179,6 +179,7 @@ def model_info(here: Workspace, older: Desk, id: str) -> dict[str, Any]:
         "model_id": model.id,
         "display_name": row["name"],
         "layer": row.get("layer"),
+        "auto_batch_size_max": row.get("auto_batch_size_max"),
         "loaded": row["is_loaded"],
         "locations": [device_of(here)] if row["is_loaded"] else [],
         "checkpoint": row["checkpoint_full"],

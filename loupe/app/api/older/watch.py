@@ -7,6 +7,7 @@ from typing import Any
 
 from loupe.app.api.older.desk import Desk
 from loupe.app.api.older.models import device_of
+from loupe.app.api.older.options import SendOptions
 from loupe.app.api.older.states import run_result
 from loupe.app.api.older.talks import Talk
 from loupe.app.errors import Conflict, NotFound
@@ -59,8 +60,8 @@ class Watching:
         await self._tell_end(live, about)
 
     async def talk(self, talk: Talk, about: Message) -> None:
-        """Tell how a request to generate goes: processing, then generation_complete, generation_error or cancelled."""
-        told = []
+        """Tell how a request to generate or answer goes: processing, then complete, error or cancelled."""
+        told, noun = [], "send_message" if isinstance(talk.options, SendOptions) else "generation"
 
         def begun() -> None:
             if talk.state is WorkState.RUNNING and not told:
@@ -69,11 +70,11 @@ class Watching:
 
         await self.older.talks.wait(talk, begun)
         if talk.state is WorkState.DONE:
-            self.tell({"type": "generation_complete", "result": talk.result()} | about)
+            self.tell({"type": f"{noun}_complete", "result": talk.result()} | about)
         elif talk.state is WorkState.CANCELLED:
             self._tell_cancelled(about)
         else:
-            self.tell({"type": "generation_error", "error": talk.error} | about)
+            self.tell({"type": f"{noun}_error", "error": talk.error} | about)
 
     async def close(self) -> None:
         """Stop the work that hangs on the socket, and stop watching."""

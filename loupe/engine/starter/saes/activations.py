@@ -10,6 +10,14 @@ from torch import Tensor
 
 from loupe.engine.models.hooks import HookPoint, capture
 from loupe.engine.models.language_model import LanguageModel
+from loupe.engine.starter.corpus import plain_rows
+
+
+def documents(lm: LanguageModel, numbers: range) -> Iterator[np.ndarray]:
+    """The token ids of plain documents of the corpus, one after the other."""
+    assert lm.tokenizer is not None
+    rows = plain_rows(lm.tokenizer, numbers)
+    return (rows.ids(row) for row in range(len(rows)))
 
 
 def activations_of(

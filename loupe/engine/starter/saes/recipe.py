@@ -26,6 +26,7 @@ class SAERecipe:
     batch_rows: int = 1024
     lr: float = 3e-3
     census_documents: int = 800  # whose tokens tell which latents died
+    settling_documents: int = 4000  # whose tokens settle the thresholds of what was written
     judged_documents: int = 400
     seed: int = 41
 
@@ -34,6 +35,17 @@ class SAERecipe:
         """Tokens shuffled together: twelve hook points of them are in memory at once."""
         return min(16_384, max(2048, self.tokens))
 
+    @property
+    def census(self) -> range:
+        """Documents after those of the training."""
+        first = self.first_document + self.documents
+        return range(first, first + self.census_documents)
+
+    @property
+    def settling(self) -> range:
+        """Documents after those of the census."""
+        return range(self.census.stop, self.census.stop + self.settling_documents)
+
     def scaled(self, scale: float) -> SAERecipe:
         """For tests and trials."""
         return replace(
@@ -41,6 +53,7 @@ class SAERecipe:
             documents=max(40, int(self.documents * scale)),
             tokens=max(4 * self.batch_rows, int(self.tokens * scale)),
             census_documents=max(20, int(self.census_documents * scale)),
+            settling_documents=max(20, int(self.settling_documents * scale)),
             judged_documents=max(8, int(self.judged_documents * scale)),
         )
 

@@ -1,8 +1,8 @@
 """The starter's SAEs: two on the residual stream, and a transcoder for every MLP, from one pass over the model.
 
 All are trained by the same job that users run, on documents that the language model has not seen, written in the
-SAELens format in fp16 without the latents that died, read back, and judged as read: an evaluation card lies beside
-each.
+SAELens format in fp16 without the latents that died, read back, and judged as read, their thresholds settled once more:
+an evaluation card lies beside each.
 """
 
 from __future__ import annotations
@@ -26,10 +26,11 @@ from loupe.engine.sae.sae import SAE
 from loupe.engine.sae.stream import ActivationStream
 from loupe.engine.sae.trainer import TrainedSAE, TrainingJob
 from loupe.engine.starter.corpus import plain_rows
-from loupe.engine.starter.saes.activations import activations_of
+from loupe.engine.starter.saes.activations import activations_of, documents
 from loupe.engine.starter.saes.checkpoints import Checkpoints
 from loupe.engine.starter.saes.recipe import SAERecipe, folder_of, training_plan
 from loupe.engine.starter.saes.score import judge, judged_rows
+from loupe.engine.starter.saes.thresholds import settle_thresholds
 from loupe.engine.starter.stages import StageProgress, Workshop
 
 MODEL_NAME = "loupe-starter"
@@ -42,9 +43,11 @@ def saes(workshop: Workshop, recipe: SAERecipe) -> Iterator[StageProgress]:
     trained = _without_dead(lm, (yield from _trained(workshop, recipe, plan, lm)), recipe)
     judged = judged_rows(lm, recipe.judged_documents)
     with workshop.publishing("saes") as folder:
-        for each in trained:
-            place = folder / folder_of(each.run)
+        places = [folder / folder_of(each.run) for each in trained]
+        for place, each in zip(places, trained, strict=True):
             _write(place, each.run, each.sae, lm, plan)
+        settle_thresholds(lm, places, documents(lm, recipe.settling))
+        for place in places:
             card = judge(lm, place, judged).to_dict()
             (place / "evals.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
             measures = {f"{place.name} {name}": card[name] for name in ("explained_variance", "l0", "dead_share")}
@@ -86,12 +89,9 @@ def _measures(points: Mapping[str, Measures]) -> dict[str, float]:
 
 def _without_dead(lm: LanguageModel, trained: tuple[TrainedSAE, ...], recipe: SAERecipe) -> tuple[TrainedSAE, ...]:
     """The same without the latents that fire on none of the tokens of further documents."""
-    assert lm.tokenizer is not None
-    first = recipe.first_document + recipe.documents
-    rows = plain_rows(lm.tokenizer, range(first, first + recipe.census_documents))
     points = [each.run.reads[0] for each in trained]
     seen = [torch.zeros(each.sae.d_sae, dtype=torch.bool) for each in trained]
-    for found in activations_of(lm, points, (rows.ids(row) for row in range(len(rows)))):
+    for found in activations_of(lm, points, documents(lm, recipe.census)):
         seen = [each | fires(it.sae, found[it.run.reads[0]]) for each, it in zip(seen, trained, strict=True)]
     return tuple(replace(it, sae=pruned(it.sae, each)) for each, it in zip(seen, trained, strict=True))
 
