@@ -173,7 +173,7 @@ def test_commands_go_through_the_server_that_holds_the_data(server: Server) -> N
     done = loupe("analyze", "The fox ran.", "--max-new-tokens", "4", "--name", "from the shell", "--json")
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
-    assert result["data"][0]["token"] == "The"
+    assert result["data"][0]["token"].strip() == "The"
     listed = json.loads(loupe("runs", "list", "--search", "shell", "--json").stdout)
     assert listed["data"][0]["name"] == "from the shell"
     with httpx.Client(base_url=server.url, trust_env=False) as http:
