@@ -2,7 +2,8 @@
 
 Prints one JSON document. The server is Loupe as people start it, with the shipped starter, in a process of its own.
 
-- `cold`: from starting the process to its first page drawn; and, with a click at that moment, to the first explanation
+- `cold`: from starting the process to its first page drawn in a browser that is open; and, with a click at that
+  moment, to the first explanation
 - `click_s`: the same click on a warm server, in a browser that is open already, one analysis after another
 - `loop_lag_analysing_ms`, `loop_lag_watched_ms`: how late the loop runs what is due, alone with an analysis, and while
   `--sessions` browsers have that run open (page and socket of each, as the browser's script would hold them)
@@ -21,13 +22,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import httpx
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 
 GOALS = {
     "click_s": 2.0,
@@ -83,6 +84,9 @@ def serve(lags: Path) -> None:
     """`loupe serve`, with the probe beside it."""
     import uvicorn
 
+    from loupe.engine import garbage
+
+    garbage.hold()  # as `loupe serve` does
     from loupe.app import server
     from loupe.app.settings import Settings
 
@@ -227,27 +231,35 @@ async def watched(url: str, sessions: int, number: int) -> dict[str, int]:
     return {"messages": len(counts), "bytes": sum(counts)}
 
 
-def clicks(options: argparse.Namespace, server: tuple[str, Path, float]) -> dict[str, Any]:
+def launched(playwright: Playwright) -> Browser:
+    """A browser, with a page drawn once."""
+    chromium = os.environ.get("CHROMIUM_PATH") or shutil.which("chromium") or shutil.which("google-chrome")
+    browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS, timeout=PATIENCE_S * 1000)
+    browser.new_page().close()
+    return browser
+
+
+def clicks(options: argparse.Namespace, browser: Browser, server: tuple[str, Path, float]) -> dict[str, Any]:
     """What a browser shows: cold, a long run, and click after click."""
     url, lags, began = server
-    chromium = os.environ.get("CHROMIUM_PATH") or shutil.which("chromium") or shutil.which("google-chrome")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS, timeout=PATIENCE_S * 1000)
-        found: dict[str, Any] = {"cold": cold(browser, url, began), "long": long_run(browser, url)}
-        page = opened(browser, url)
-        since, took = lags.stat().st_size, []
-        for number in range(1, options.repeats + 1):
-            took.append(click(page, number))
-            ended(page)
-        found |= {"click_s": spread(took), "loop_lag_analysing_ms": noted(lags, since)}
-        browser.close()
-    return found
+    found: dict[str, Any] = {"cold": cold(browser, url, began), "long": long_run(browser, url)}
+    page = opened(browser, url)
+    since, took = lags.stat().st_size, []
+    for number in range(1, options.repeats + 1):
+        took.append(click(page, number))
+        ended(page)
+    return found | {"click_s": spread(took), "loop_lag_analysing_ms": noted(lags, since)}
 
 
 def measure(options: argparse.Namespace, root: Path) -> dict[str, Any]:
-    """All of it, with one server from cold to warm."""
-    with running(root, with_long_run(root / "starter")) as server:
-        found = clicks(options, server)
+    """All of it, with one server from cold to warm; the browser is there before the server starts."""
+    starter = with_long_run(root / "starter")
+    with ExitStack() as stack:
+        with sync_playwright() as playwright:
+            browser = launched(playwright)
+            server = stack.enter_context(running(root, starter))
+            found = clicks(options, browser, server)
+            browser.close()
         url, lags, _ = server
         since = lags.stat().st_size
         found["watched"] = asyncio.run(watched(url, options.sessions, 1000))

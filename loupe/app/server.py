@@ -24,6 +24,7 @@ from loupe.app.security.keys import Sessions, stored_secret
 from loupe.app.security.signin import add_sign_in
 from loupe.app.settings import Settings, assets_folder
 from loupe.app.workspace import open_workspace
+from loupe.engine import garbage
 from loupe.storage.lock import DataDirLock
 from loupe.storage.paths import DataDir
 
@@ -91,6 +92,7 @@ def _lifespan(settings: Settings):
                     workspace.store.lock.announce(*url)
                     log.info("Loupe serves %s", url[0], extra={"fields": {"data": str(workspace.store.data_dir.path)}})
                 await workspace.jobs.restart()
+                garbage.settle()
                 try:
                     async with workspace.warm_up.in_background():
                         yield

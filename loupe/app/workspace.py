@@ -42,6 +42,7 @@ from loupe.app.services.trainings import Trainings
 from loupe.app.services.uploads import Uploads
 from loupe.app.services.warm_up import WarmUp
 from loupe.app.settings import Settings, starter_folder
+from loupe.app.turnstile import Turnstile
 from loupe.storage.store import Store, open_store
 
 log = logging.getLogger(__name__)
@@ -58,6 +59,7 @@ class Workspace:
     jobs: Jobs
     engine: Engine
     warm_up: WarmUp
+    turnstile: Turnstile
     catalogue: Catalogue
     groups: Groups
     models: Models
@@ -148,6 +150,7 @@ def _services(settings: Settings, store: Store, safekeeping: Safekeeping | None)
         jobs=jobs,
         engine=engine,
         warm_up=WarmUp(engine, models, catalogue, preload=settings.preload),
+        turnstile=Turnstile(),
         catalogue=catalogue,
         groups=groups,
         models=models,

@@ -1,6 +1,5 @@
 """The REST API as one FastAPI application: what programs, the command line and tests talk to."""
 
-import asyncio
 import logging
 from functools import partial
 from typing import Any
@@ -89,7 +88,6 @@ def build_api(workspace: Workspace | None = None, *, paths_allowed: bool = False
     app.openapi = lambda: schema_of(app)
     app.state.workspace = workspace
     app.state.paths_allowed = paths_allowed
-    app.state.door = asyncio.Lock()  # pages go through it one by one
     for room in ROOMS:
         app.include_router(room.router, prefix=PREFIX)
     app.include_router(docs.router, prefix=PREFIX)

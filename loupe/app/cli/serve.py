@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from loupe.app.settings import Settings
+from loupe.engine import garbage
 
 
 def serve(
@@ -13,6 +14,7 @@ def serve(
     home: Annotated[str | None, typer.Option(help="Data directory.")] = None,
 ) -> None:
     """Serve the app until it is stopped."""
+    garbage.hold()  # until the server has started
     from loupe.app.server import serve as run
 
     given = {"host": host, "port": port, "home": home}

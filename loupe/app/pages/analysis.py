@@ -14,9 +14,9 @@ from loupe.app.errors import AppError
 from loupe.app.pages import run_view
 from loupe.app.pages.analyse_box import AnalyseBox
 from loupe.app.pages.export_menu import export_menu
-from loupe.app.pages.frame import Problem, frame, told, workspace_of
+from loupe.app.pages.frame import Problem, frame, told
 from loupe.app.pages.links import address
-from loupe.app.pages.page import PATIENCE_S, page
+from loupe.app.pages.page import PATIENCE_S, page, workspace_of
 from loupe.app.pages.reader import Reader
 from loupe.app.pages.run_actions import repeat, visitor
 from loupe.app.pages.states import Way
@@ -64,10 +64,13 @@ class AnalysisPage:
         self, *, sample: str = "", run: str = "", position: int | None = None, reply: bool = False, like: str = ""
     ) -> None:
         """Lay the page out and show what was asked for."""
+        turn = self.workspace.turnstile.passed  # a page of this size keeps the loop for too long at once
         with frame(self.workspace, "analysis", layout="split") as self._problem:
             with ui.element("div").classes("left"):
                 self._lede()
+                await turn()
                 self.box = AnalyseBox(self.workspace, self._start, self._preview, self._edited)
+                await turn()
                 self.reader = Reader(self.workspace, self.box.asked.choose, self.box.start)
             with ui.element("div").classes("right-holder"):
                 self._divider()
@@ -76,6 +79,7 @@ class AnalysisPage:
             ui.context.client.on_delete(lambda: self._stop_following())
             self.box.asked.wants_reply.value = reply
             try:
+                await turn()
                 await self._open(sample, run, position)
                 if like:
                     self.box.fill((await self.workspace.runs.get(like)).request)

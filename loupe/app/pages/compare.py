@@ -14,10 +14,10 @@ from nicegui import background_tasks, events, ui
 from loupe.app.errors import AppError, describe
 from loupe.app.pages import compare_view as view
 from loupe.app.pages import run_actions
-from loupe.app.pages.frame import Problem, frame, workspace_of
+from loupe.app.pages.frame import Problem, frame
 from loupe.app.pages.links import address, link
 from loupe.app.pages.numbers import seconds
-from loupe.app.pages.page import page
+from loupe.app.pages.page import page, workspace_of
 from loupe.app.pages.states import Way, empty, failed, partial_html
 from loupe.app.services.comparison import Comparison, Kind, Place, compare, word_diff
 from loupe.app.services.live import LiveRun

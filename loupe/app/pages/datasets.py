@@ -10,10 +10,10 @@ from nicegui import ui
 
 from loupe.app.pages.dataset_hub_form import HubForm
 from loupe.app.pages.dataset_view import DatasetView
-from loupe.app.pages.frame import Problem, frame, workspace_of
+from loupe.app.pages.frame import Problem, frame
 from loupe.app.pages.links import address, link
 from loupe.app.pages.ongoing import Ongoing
-from loupe.app.pages.page import page
+from loupe.app.pages.page import page, workspace_of
 from loupe.app.pages.refusals import REFUSALS, refusal_html
 from loupe.app.pages.run_actions import visitor
 from loupe.app.pages.upload_button import upload_button

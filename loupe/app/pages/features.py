@@ -2,9 +2,9 @@
 
 from fastapi import FastAPI
 
-from loupe.app.pages.frame import frame, workspace_of
+from loupe.app.pages.frame import frame
 from loupe.app.pages.outlook import outlook
-from loupe.app.pages.page import page
+from loupe.app.pages.page import page, workspace_of
 from loupe.app.pages.states import Way
 
 COMING = (

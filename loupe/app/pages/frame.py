@@ -14,11 +14,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from fastapi import FastAPI
 from nicegui import app, ui
 from pydantic import ValidationError
 
-from loupe.app.errors import AppError, NotReady, answer_for, describe
+from loupe.app.errors import AppError, answer_for, describe
 from loupe.app.pages.device_chip import device_chip
 from loupe.app.pages.keyboard import key_map
 from loupe.app.pages.links import link
@@ -39,13 +38,6 @@ NOUNS = (
     ("library", "Library", "/library"),
     ("system", "System", "/system"),
 )
-
-
-def workspace_of(api: FastAPI) -> Workspace:
-    """The open workspace. Raises NotReady while the server starts or stops."""
-    if api.state.workspace is None:
-        raise NotReady("The server is starting or stopping. Reload in a moment.")
-    return api.state.workspace
 
 
 class Problem:

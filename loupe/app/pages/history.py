@@ -12,10 +12,10 @@ from fastapi import Query as Asked
 from nicegui import background_tasks, events, ui
 
 from loupe.app.pages import run_actions
-from loupe.app.pages.frame import Problem, frame, workspace_of
+from loupe.app.pages.frame import Problem, frame
 from loupe.app.pages.history_table import LIMIT, Query, table_html
 from loupe.app.pages.links import address
-from loupe.app.pages.page import page
+from loupe.app.pages.page import page, workspace_of
 from loupe.app.pages.refusals import REFUSALS
 from loupe.app.pages.run_actions import named
 from loupe.app.pages.states import Way, empty_html

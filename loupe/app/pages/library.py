@@ -14,7 +14,7 @@ from fastapi import Query as Asked
 from nicegui import events, ui
 
 from loupe.app.pages import library_detail
-from loupe.app.pages.frame import Problem, frame, workspace_of
+from loupe.app.pages.frame import Problem, frame
 from loupe.app.pages.hub_token import ask_token
 from loupe.app.pages.library_add import AddDialog, AddSaeDialog
 from loupe.app.pages.library_entry import Entry, Said, Section
@@ -23,7 +23,7 @@ from loupe.app.pages.library_html import dependants_html, memory_html, section_h
 from loupe.app.pages.library_news import follow
 from loupe.app.pages.library_sections import SECTIONS
 from loupe.app.pages.links import address, link
-from loupe.app.pages.page import page
+from loupe.app.pages.page import page, workspace_of
 from loupe.app.pages.run_actions import visitor
 from loupe.app.pages.sheet import text_button
 from loupe.app.workspace import Workspace

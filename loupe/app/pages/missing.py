@@ -7,7 +7,8 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 
-from loupe.app.pages.frame import frame, workspace_of
+from loupe.app.pages.frame import frame
+from loupe.app.pages.page import workspace_of
 from loupe.app.pages.states import Way, empty
 from loupe.app.plain import plain
 

@@ -9,9 +9,9 @@ from fastapi import FastAPI
 from nicegui import ui
 
 from loupe.app.pages import system_numbers as numbers
-from loupe.app.pages.frame import Problem, frame, workspace_of
+from loupe.app.pages.frame import Problem, frame
 from loupe.app.pages.links import link
-from loupe.app.pages.page import page
+from loupe.app.pages.page import page, workspace_of
 from loupe.app.pages.run_actions import visitor
 from loupe.app.pages.system_jobs import JobsPanel
 from loupe.app.services.placements import devices_held

@@ -8,9 +8,9 @@ from fastapi import FastAPI
 from nicegui import events, ui
 from pydantic import ValidationError
 
-from loupe.app.pages.frame import frame, workspace_of
+from loupe.app.pages.frame import frame
 from loupe.app.pages.links import link
-from loupe.app.pages.page import page
+from loupe.app.pages.page import page, workspace_of
 from loupe.app.pages.refusals import REFUSALS, refusal_html
 from loupe.app.pages.run_actions import visitor
 from loupe.app.pages.template_actions import ask_other_name

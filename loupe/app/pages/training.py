@@ -6,10 +6,10 @@ from typing import Any
 from fastapi import FastAPI
 from nicegui import ui
 
-from loupe.app.pages.frame import frame, workspace_of
+from loupe.app.pages.frame import frame
 from loupe.app.pages.links import link
 from loupe.app.pages.numbers import seconds, show
-from loupe.app.pages.page import page
+from loupe.app.pages.page import page, workspace_of
 from loupe.app.pages.states import Way, empty_html
 from loupe.app.pages.training_compare import SaeComparison
 from loupe.app.plain import plain

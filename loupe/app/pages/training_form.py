@@ -11,11 +11,11 @@ from nicegui import ui
 
 from loupe.app.pages.cache_choice import CacheChoice
 from loupe.app.pages.controls import SchemaForm
-from loupe.app.pages.frame import Problem, frame, workspace_of
+from loupe.app.pages.frame import Problem, frame
 from loupe.app.pages.links import link
 from loupe.app.pages.numbers import seconds, show
 from loupe.app.pages.option_form import OptionForm
-from loupe.app.pages.page import page
+from loupe.app.pages.page import page, workspace_of
 from loupe.app.pages.refusals import REFUSALS, refusal_html
 from loupe.app.pages.run_actions import visitor
 from loupe.app.pages.sae_form import SaeForm

@@ -16,9 +16,9 @@ from nicegui import ui
 from loupe.app.errors import NotFound
 from loupe.app.pages import training_parts as parts
 from loupe.app.pages.controls import confirmed
-from loupe.app.pages.frame import Problem, frame, workspace_of
+from loupe.app.pages.frame import Problem, frame
 from loupe.app.pages.links import link
-from loupe.app.pages.page import page
+from loupe.app.pages.page import page, workspace_of
 from loupe.app.pages.run_actions import visitor
 from loupe.app.pages.states import Way, empty
 from loupe.app.pages.system_jobs import log_html

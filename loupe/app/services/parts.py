@@ -5,7 +5,6 @@ holds leaves longest unused first when the memory budget asks for room, and what
 numbers. Everything here runs on the event loop.
 """
 
-import gc
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,6 +16,7 @@ from loupe.app.errors import Conflict
 from loupe.app.services.catalogue import Catalogue, PairSpec
 from loupe.app.services.engine import Engine
 from loupe.app.settings import Settings
+from loupe.engine import garbage
 from loupe.engine.errors import OutOfDeviceMemory
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ class Parts:
 
     def _drop_now(self, part: LoadedPart) -> None:
         self.drop(part)
-        gc.collect()
+        garbage.collect()
 
     def drop_idle(self, minutes: float) -> int:
         """Let go what nobody has used for that long; returns how many."""

@@ -13,6 +13,7 @@ from loupe.app.services.catalogue import Catalogue
 from loupe.app.services.engine import Engine
 from loupe.app.services.models import Models
 from loupe.app.services.options import AnalysisOptions
+from loupe.engine import garbage
 
 log = logging.getLogger(__name__)
 
@@ -48,9 +49,12 @@ class WarmUp:
                 await self._wanted.wait()
         except TimeoutError:
             log.debug("nobody came yet; warming up for whoever comes")
+        garbage.hold()
         try:
             await self._engine.device()
             if self._preload:
                 await self._models.preload(AnalysisOptions(text=" "))
         except Exception:  # nobody asked for it yet; whoever asks meets the same failure and is told
             log.exception("the engine could not be warmed up; requests will say why")
+        finally:
+            garbage.settle()
