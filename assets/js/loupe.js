@@ -34,3 +34,9 @@ loupe.keys = {
   },
 };
 document.addEventListener('keydown', (e) => loupe.keys.press(e));
+
+// An opened list of choices holds its options in a box that can take focus: without a role, it is no part of a listbox.
+new MutationObserver((changes) => {
+  if (!changes.some((change) => change.addedNodes.length)) return;
+  for (const box of document.querySelectorAll('[role=listbox] > .q-virtual-scroll__content:not([role])')) box.role = 'group';
+}).observe(document.documentElement, { childList: true, subtree: true });

@@ -1,6 +1,7 @@
 """Twenty who come at once go on one at a time, and the loop does other things in between."""
 
 import asyncio
+import itertools
 
 from loupe.app.turnstile import Turnstile
 
@@ -20,7 +21,7 @@ async def test_between_two_that_pass_the_loop_does_what_else_is_due() -> None:
     await asyncio.gather(comes("a"), comes("b"), comes("c"), beats())
     places = [seen.index(who) for who in "abc"]
     assert places == sorted(places)
-    assert all("beat" in seen[before:after] for before, after in zip(places, places[1:], strict=False)), seen
+    assert all("beat" in seen[before:after] for before, after in itertools.pairwise(places)), seen
 
 
 async def test_one_that_is_cancelled_while_it_waits_holds_up_nobody() -> None:

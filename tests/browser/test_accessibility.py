@@ -65,6 +65,10 @@ def test_what_opens_above_a_page_has_a_name_and_no_serious_finding(visit: Callab
         assert complaints(page) == []
         page.keyboard.press("Escape")
         expect(page.get_by_test_id(inside)).to_be_hidden()
+    page.get_by_test_id("colour-by").click()
+    expect(page.get_by_role("option", name="KL ↓")).to_be_visible()
+    assert complaints(page) == []
+    page.keyboard.press("Escape")
     page.goto(f"{page.url.partition('?')[0]}library")
     page.wait_for_function(READY)
     page.get_by_test_id("add-pair").click()
