@@ -57,3 +57,32 @@ def test_a_pasted_text_becomes_a_training_that_is_paused_resumed_and_saved(visit
     expect(page.get_by_test_id("training-state")).to_have_text("done")
     expect(page.get_by_test_id("training-sae")).to_have_count(1)  # the entry of the checkpoint is now the finished SAE
     expect(page.get_by_test_id("training-sae").first).to_contain_text("24 latents")
+
+
+def test_activations_are_written_once_and_a_training_reads_them(visit: Callable[..., Visitor]) -> None:
+    page = visit().open("/training/datasets")
+    page.get_by_test_id("dataset-name").fill("To be cached")
+    page.get_by_test_id("dataset-text").fill(TEXT)
+    page.get_by_test_id("dataset-make").click()
+    expect(page.get_by_test_id("dataset-title")).to_have_text("To be cached")
+    page.get_by_test_id("cut-max-tokens").fill("32")
+    page.get_by_test_id("cut-go").click()
+    page.get_by_test_id("token-row").wait_for()
+    page.get_by_test_id("activations").click()
+    page.get_by_test_id("cache-max-gb").fill("0")
+    page.get_by_test_id("cache-go").click()
+    expect(page.get_by_test_id("cache-said")).to_contain_text("max_gb")
+    page.get_by_test_id("cache-max-gb").fill("1")
+    page.get_by_test_id("cache-go").click()
+    expect(page.get_by_test_id("cache")).to_contain_text("blocks.2.resid_post")
+    page.get_by_test_id("train-from").click()
+    page.wait_for_url("**/training/new?cache=*")
+    for name, value in {"d-sae": "24", "k": "4", "steps": "20", "batch-rows": "32"}.items():
+        page.get_by_test_id(f"train-{name}").fill(value)
+    page.get_by_test_id("train-advanced").click()
+    for name, value in ADVANCED.items():
+        if name != "buffer-rows":  # a cache has its own
+            page.get_by_test_id(f"train-{name}").fill(value)
+    page.get_by_test_id("train-start").click()
+    expect(page.get_by_test_id("training-state")).to_have_text("done")
+    expect(page.get_by_test_id("training-sae")).to_have_count(1)

@@ -21,7 +21,9 @@ class ActivationsRequest(BaseModel):
         min_length=1, max_length=64, description="Hook points, such as blocks.3.resid_post; each takes as much space."
     )
     rows: int | None = Field(default=None, ge=1, le=10**12, description="Most tokens kept; unset: one epoch.")
-    max_gb: float = Field(default=10.0, gt=0, le=100_000, description="Most gigabytes on disk.")
+    max_gb: float = Field(
+        default=10.0, gt=0, le=100_000, title="Most on disk, GB", description="Most gigabytes on disk."
+    )
     dtype: Literal["fp16", "bf16", "fp32"] = Field(default="fp16", description="Precision that is kept.")
     shard_rows: int = Field(
         default=8192, ge=16, le=1 << 24, description="Tokens of a shard; a training's buffer holds at least one."

@@ -43,7 +43,7 @@ class TokenisationRequest(BaseModel):
     overlap: int = Field(default=0, ge=0, description="Tokens that a window repeats of the one before, as context.")
     min_tokens: int = Field(default=2, ge=1, description="Rows shorter than this are left out.")
     bos: Literal["row", "document", "none"] | None = Field(
-        default=None, description="Where the beginning-of-text token stands; unset: as the tokenizer does."
+        default=None, title="BOS", description="Where the beginning-of-text token stands; unset: as the tokenizer does."
     )
     separator: Literal["eos", "bos", "none"] | None = Field(
         default=None, description="What stands between packed documents; unset: the end-of-text token, if any."
