@@ -6,6 +6,7 @@ import tests.typechecks  # noqa: F401 - the hook looks it up by name
 
 _hook = install_import_hook("loupe.engine", "tests.typechecks.checked")
 
+import gc  # noqa: E402 - the hook must be in place before the engine is imported
 from collections.abc import Iterator  # noqa: E402 - the hook must be in place before the engine is imported
 from pathlib import Path  # noqa: E402
 
@@ -24,6 +25,16 @@ settings.load_profile("loupe")
 def data_dir(tmp_path: Path) -> DataDir:
     """A fresh data directory, not locked."""
     return DataDir.create(tmp_path / "home")
+
+
+@pytest.fixture
+def collector_as_before() -> Iterator[None]:
+    """Python's garbage collector as it was, whatever the test settled."""
+    before = gc.get_threshold()
+    yield
+    gc.unfreeze()
+    gc.set_threshold(*before)
+    gc.enable()
 
 
 @pytest.fixture

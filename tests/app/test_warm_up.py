@@ -12,6 +12,8 @@ from loupe.app.services import warm_up
 from loupe.app.services.engine import EngineState
 from loupe.app.workspace import Workspace
 
+pytestmark = pytest.mark.usefixtures("collector_as_before")
+
 PAGE_WITHOUT_TORCH = """
 import asyncio, sys
 from pathlib import Path

@@ -2,7 +2,6 @@
 
 import gc
 import weakref
-from collections.abc import Iterator
 
 import pytest
 
@@ -16,13 +15,7 @@ class Ring:
         self.me = self
 
 
-@pytest.fixture(autouse=True)
-def as_before() -> Iterator[None]:
-    before = gc.get_threshold()
-    yield
-    gc.unfreeze()
-    gc.set_threshold(*before)
-    gc.enable()
+pytestmark = pytest.mark.usefixtures("collector_as_before")
 
 
 def test_what_is_settled_is_left_out_until_everything_is_collected() -> None:

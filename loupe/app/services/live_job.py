@@ -213,7 +213,7 @@ class LiveJob:
 
 def _stage(message: str) -> str:
     """What a message says beside its numbers."""
-    return "".join(character for character in message if not character.isdigit())
+    return "".join(character for character in message if not (character.isdigit() or character == ","))
 
 
 class _Told:

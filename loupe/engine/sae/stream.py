@@ -51,6 +51,11 @@ class RowStream(Protocol):
     points: tuple[HookPoint, ...]
     d_in: int
 
+    @property
+    def filling(self) -> tuple[int, int]:
+        """Rows that the present block holds by now, and how many it can hold."""
+        ...
+
     def next_batch(self, rows: int) -> Generator[None, None, Rows]:
         """Exactly `rows` rows for every hook point; yields where a slice of the device may end."""
         ...
@@ -110,6 +115,11 @@ class Blocks:
         self.block = 0
         self._skip = 0
         self._buffer: ShuffleBuffer
+
+    @property
+    def filling(self) -> tuple[int, int]:
+        """Rows that the present block holds by now, and how many it can hold."""
+        return self._buffer.filled, self._buffer.capacity
 
     def next_batch(self, rows: int) -> Steps:
         """Exactly `rows` rows for every hook point; yields where a slice of the device may end."""

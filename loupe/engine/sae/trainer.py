@@ -157,7 +157,7 @@ class TrainingJob:
         device = getattr(self.stream, "device", torch.device("cpu"))
         rows = None
         if self._state is None:
-            rows = yield from self._timed(ctx, self.stream.next_batch(self._initial_rows()), "reading the first rows")
+            rows = yield from self._timed(ctx, self.stream.next_batch(self._initial_rows()), self._filling)
             device = next(iter(rows.values())).device
         self._learners = [Learner(run.name, run.sae, self.plan.settled(run), device) for run in self.plan.runs]
         if self._state is not None:
@@ -167,6 +167,11 @@ class TrainingJob:
                 x, y = _inputs(run, rows)
                 yield from self._timed(ctx, learner.initialise(x, y), "taking starting values")
         self._state, self._seconds, self._told_step = None, 0.0, self.step
+
+    def _filling(self) -> str:
+        """What there is to say while the first buffer fills, which takes long where the model is large."""
+        rows, capacity = self.stream.filling
+        return f"reading the first rows: {rows:,} of {capacity:,}"
 
     def _initial_rows(self) -> int:
         training = self.plan.training
@@ -343,9 +348,9 @@ class TrainingJob:
 
     # Time and progress.
 
-    def _timed(self, ctx: JobContext, work: Work, message: str = "") -> Steps[Any]:
+    def _timed(self, ctx: JobContext, work: Work, message: str | Callable[[], str] = "") -> Steps[Any]:
         """Drive work, a yield of ours for each of its own, counting the time it held the device."""
-        progress = self._progress(message)
+        progress = self._progress("" if callable(message) else message)
         while True:
             began = ctx.clock()
             try:
@@ -354,7 +359,7 @@ class TrainingJob:
                 return stop.value
             finally:
                 self._seconds += ctx.clock() - began
-            yield progress
+            yield self._progress(message()) if callable(message) else progress
 
     def _progress(self, message: str = "") -> Progress:
         return Progress(self.step, self.plan.training.steps, message)

@@ -14,11 +14,13 @@ from loupe.engine.sae.checkpoint import newest_usable, read_checkpoint
 from loupe.engine.sae.config import SAEConfig, TrainingConfig
 from loupe.engine.sae.measures import Measures
 from loupe.engine.sae.plan import SAERun, TrainingPlan, one_sae
-from loupe.engine.sae.stream import MemoryRows
+from loupe.engine.sae.stream import ActivationStream, MemoryRows
 from loupe.engine.sae.trainer import TrainingJob, WatchedText, checkpointed_sae
 from loupe.engine.task import run_here
 from loupe.storage.artefacts import ArtefactStore
+from tests.engine.models.zoo import lm_of
 from tests.engine.sae.samples import CASES, configs, run
+from tests.engine.sae.test_stream import stories
 
 IN, OUT = HookPoint(1, Site.MLP_IN), HookPoint(1, Site.MLP_OUT)
 TIMES = {"tokens_per_s", "memory"}
@@ -345,3 +347,16 @@ def test_a_plan_says_what_it_needs_and_a_probe_how_long_it_takes():
     again.restore({"kind": "memory", "seed": 0, "block": 0, "offset": 100})
     left, right = (run(each.next_batch(5))[0][IN] for each in (rows, again))
     assert torch.equal(left, right)
+
+
+def test_while_the_first_buffer_fills_the_training_says_how_far_it_is() -> None:
+    lm = lm_of("llama")
+    training = TrainingConfig.from_dict({"steps": 2, "batch_rows": 16, "initial_rows": 32, "threshold_rows": 16})
+    rows = ActivationStream(lm, stories(), [HookPoint(1)], buffer_rows=96, forward_tokens=16)
+    job = TrainingJob(one_sae("topk", HookPoint(1), lm.d_model, 24, k=3, training=training), rows)
+    said: list[str] = []
+    run_here(job, on_event=lambda event: said.append(event.message))
+    filling = [message for message in said if message.startswith("reading the first rows")]
+    counts = [int(message.split(": ")[1].split(" of ")[0]) for message in filling]
+    assert counts == sorted(counts) and 0 < counts[-1] <= 96 and len(set(counts)) > 2
+    assert all(message.endswith(" of 96") for message in filling)
