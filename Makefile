@@ -34,11 +34,11 @@ browser: $(VENV)/installed
 	$(PY) -m playwright install chromium
 
 test: $(VENV)/installed browser
-	OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(PY) -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+	OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(PY) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # How much of the engine and of storage their own tests run; ends with the table of what is not run.
 coverage: $(VENV)/installed
-	OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(PY) -m pytest tests/engine tests/storage -n $(JOBS) --dist loadfile \
+	OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(PY) -m pytest tests/engine tests/storage -n $(JOBS) --dist loadfile --no-loadscope-reorder \
 	  --cov --cov-report=term-missing:skip-covered $(ARGS)
 
 lint: $(VENV)/installed

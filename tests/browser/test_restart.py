@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, TimeoutError, expect
 
 from tests.browser.conftest import PATIENCE_S, READY, Server, lay_out_starter, start_server, stop_server
 
-LONG = {"text": "The fox ran home. " * 60, "max_new_tokens": 60, "kl": False, "salience": "none"}
+LONG = {"text": "The fox ran home. " * 36, "max_new_tokens": 60, "kl": False, "salience": "none"}
 
 
 def a_free_port() -> str:

@@ -137,7 +137,7 @@ def test_ten_watchers_stay_live_and_closing_every_browser_changes_nothing(
     server: Server, visit: Callable[..., Visitor]
 ) -> None:
     sae = {"d_sae": 24, "options": {"k": 4}, "reads": ["blocks.1.resid_post"]}
-    training = {"steps": 1_000_000, "batch_rows": 32, **FEW, "log_interval": 20}
+    training = {"steps": 1_000_000, "batch_rows": 32, **FEW, "log_interval": 100}
     body = {"tokenisation": rows_of(server), "saes": [sae], "training": training, "buffer_rows": 2048}
     id = asked(server, "POST", "/trainings", json=body)["job_id"]
     watchers = [visit() for _ in range(10)]
