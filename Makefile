@@ -38,7 +38,7 @@ test: $(VENV)/installed browser
 
 # How much of the engine and of storage their own tests run; ends with the table of what is not run.
 coverage: $(VENV)/installed
-	OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(PY) -m pytest tests/engine tests/storage -n $(JOBS) --dist loadfile --no-loadscope-reorder \
+	OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(PY) -m pytest tests/engine tests/storage -n $(JOBS) --dist loadfile \
 	  --cov --cov-report=term-missing:skip-covered $(ARGS)
 
 lint: $(VENV)/installed
