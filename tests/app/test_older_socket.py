@@ -38,6 +38,7 @@ async def test_a_socket_is_greeted_with_the_model_the_groups_and_the_queue(line:
     async with line() as socket:
         hello, groups, queue, state = [await socket.next() for _ in range(4)]
     assert hello["type"] == "connection_established" and hello["model_id"] == "starter"
+    assert hello["model_name"] == groups["groups"][0]["models"][0]["name"]
     assert groups["type"] == "model_groups_list" and groups["current_model"] == "starter"
     model = groups["groups"][0]["models"][0]
     assert {"id", "name", "description", "layer", "is_loaded", "is_current", "checkpoint_filename"} <= set(model)

@@ -29,4 +29,5 @@ async def test_one_that_is_cancelled_while_it_waits_holds_up_nobody() -> None:
     waiting = [asyncio.create_task(turnstile.passed()) for _ in range(3)]
     await asyncio.sleep(0)
     waiting[1].cancel()
-    await asyncio.gather(waiting[0], waiting[2])
+    async with asyncio.timeout(30):
+        await asyncio.gather(waiting[0], waiting[2])

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Visitor
 
@@ -14,12 +14,18 @@ TEXT = "\n\n".join(
 ADVANCED = {"log-interval": "2", "initial-rows": "64", "threshold-rows": "64", "buffer-rows": "4096"}
 
 
-def test_a_pasted_text_becomes_a_training_that_is_paused_resumed_and_saved(visit: Callable[..., Visitor]) -> None:
-    page = visit().open("/training/datasets")
-    page.get_by_test_id("dataset-name").fill("Hills <b>bold</b>")
+def with_dataset(visitor: Visitor, name: str) -> Page:
+    """The page of a dataset that was made by pasting the text."""
+    page = visitor.open("/training/datasets")
+    page.get_by_test_id("dataset-name").fill(name)
     page.get_by_test_id("dataset-text").fill(TEXT)
     page.get_by_test_id("dataset-make").click()
-    expect(page.get_by_test_id("dataset-title")).to_have_text("Hills <b>bold</b>")
+    expect(page.get_by_test_id("dataset-title")).to_have_text(name)
+    return page
+
+
+def test_a_pasted_text_becomes_a_training_that_is_paused_resumed_and_saved(visit: Callable[..., Visitor]) -> None:
+    page = with_dataset(visit(), "Hills <b>bold</b>")
     page.get_by_test_id("documents-search").fill("hill number 7 ")
     expect(page.get_by_test_id("document")).to_have_count(2)
 
@@ -60,11 +66,7 @@ def test_a_pasted_text_becomes_a_training_that_is_paused_resumed_and_saved(visit
 
 
 def test_activations_are_written_once_and_a_training_reads_them(visit: Callable[..., Visitor]) -> None:
-    page = visit().open("/training/datasets")
-    page.get_by_test_id("dataset-name").fill("To be cached")
-    page.get_by_test_id("dataset-text").fill(TEXT)
-    page.get_by_test_id("dataset-make").click()
-    expect(page.get_by_test_id("dataset-title")).to_have_text("To be cached")
+    page = with_dataset(visit(), "To be cached")
     page.get_by_test_id("cut-max-tokens").fill("32")
     page.get_by_test_id("cut-go").click()
     page.get_by_test_id("token-row").wait_for()

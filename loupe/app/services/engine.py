@@ -72,8 +72,11 @@ class Engine:
 
 
 def _start(settings: Settings) -> "DeviceThread":
+    """In a thread, with all that requests need of the engine: who imports it on the event loop holds up every page."""
     import torch
 
+    import loupe.app.services.question
+    import loupe.engine.nla.load_job  # noqa: F401 - the first to be imported when a model is asked for
     from loupe.engine.device import DeviceThread
     from loupe.engine.memory import MemoryBudget
     from loupe.engine.models.placement import Placement, devices_here, why_not

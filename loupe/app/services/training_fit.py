@@ -103,7 +103,7 @@ def _cached_speed(
     began = time.monotonic()
     for _ in rows.next_part(1):
         pass
-    return rows.facts.rows, (time.monotonic() - began) / rows.filled
+    return rows.facts.rows, (time.monotonic() - began) / rows.filling[0]
 
 
 def check_tokenizer(catalogue: Catalogue, rows: TokenisationRecord, entry: ModelEntry) -> None:

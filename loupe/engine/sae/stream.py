@@ -169,11 +169,6 @@ class Blocks:
         """Where the rows are served."""
         return self._buffer.device
 
-    @property
-    def filled(self) -> int:
-        """Rows of the block that is being filled or read."""
-        return self._buffer.filled
-
 
 class MemoryRows(Blocks):
     """Rows that are in memory already: each epoch is one block, read in its own order.

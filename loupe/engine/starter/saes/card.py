@@ -43,7 +43,8 @@ CARD = """\
 ## Sparse autoencoders
 BatchTopK SAEs on the residual stream and BatchTopK transcoders for every MLP, trained together on {tokens} tokens of
 documents that the language model has not seen; scores of the shipped fp16 weights on {judged} tokens of held-out
-documents. Latents that had died by the end of training were left out; "dead" counts those that fired on none of the
+documents. Latents that had died by the end of training were left out, and thresholds
+settled once more on further documents, with the weights as they ship; "dead" counts those that fired on none of the
 tokens evaluated. CE is the model's loss per token as it is, with the SAE's reconstruction in place of the activation,
 with its mean, and with zero; CE recovered is (zero - SAE) / (zero - clean), and the same over the mean.
 
